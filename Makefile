@@ -1,0 +1,72 @@
+# make help lists what there is. Every target sets up what it needs, on a fresh machine too.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+SEEDS := 0 1 2
+DATA_OPTION = $(if $(DATA),--data "$(DATA)")
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: app test check format train evaluate bench examples screenshots lock help
+
+app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
+	$(RUN) app.py
+
+test: $(VENV)/dev.stamp  ## run the tests
+	$(RUN) -m pytest $(TESTS)
+
+check: $(VENV)/dev.stamp  ## lint, format, types, import rules
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/dev.stamp  ## format the code
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+train: $(VENV)/dev.stamp  ## train all models under both protocols and publish them; DATA=folder, PRETRAINED=imagenet|none|file
+	$(RUN) -m train.data $(DATA_OPTION)
+	for model in basic_cnn advanced_cnn; do \
+	  $(RUN) -m train.fit $$model --protocol grouped $(DATA_OPTION); \
+	  for seed in $(SEEDS); do $(RUN) -m train.fit $$model --protocol image_level --seed $$seed $(DATA_OPTION); done; \
+	  $(RUN) -m train.publish $$model; \
+	done
+	for protocol in grouped image_level; do \
+	  $(RUN) -m train.fit resnet50 --protocol $$protocol --pretrained $(or $(PRETRAINED),imagenet) $(DATA_OPTION); \
+	done
+	$(RUN) -m train.publish resnet50
+	$(RUN) -m train.baselines $(DATA_OPTION)
+	$(RUN) -m train.evaluate --write $(DATA_OPTION)
+
+evaluate: $(VENV)/dev.stamp  ## recompute every figure of the cards, fail on a difference; DATA=folder
+	$(RUN) -m train.evaluate $(DATA_OPTION)
+
+bench: $(VENV)/dev.stamp  ## time one analysis against the usual way
+	$(RUN) -m benchmarks.one_analysis
+
+examples: $(VENV)/dev.stamp  ## add one held-out real slice a class to the page's examples, locally; DATA=folder
+	$(RUN) -m train.examples $(DATA_OPTION)
+
+screenshots: $(VENV)/dev.stamp  ## make the README's pictures anew
+	$(RUN) docs/screenshots.py
+
+lock: $(VENV)/dev.stamp  ## pin every dependency anew from the two .in files
+	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements.in -o requirements.txt
+	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+$(VENV)/app.stamp: requirements.txt
+	@test -n "$(PYTHON)" || { echo "LungApp needs Python 3.11 or 3.12."; exit 1; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/app.stamp requirements-dev.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14

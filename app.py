@@ -1,0 +1,18 @@
+"""Serves the page: ``python app.py``. On Hugging Face Spaces this file is the entry point."""
+
+from __future__ import annotations
+
+import threading
+
+from lungapp.engine import Engine
+from lungapp.settings import Settings
+from lungapp.ui import build_demo, page_options
+
+settings = Settings.from_env()
+engine = Engine(settings.weights)
+demo = build_demo(engine, settings)
+
+if __name__ == "__main__":
+    # The page is there at once; the first score need not wait for TensorFlow if it comes a little later.
+    threading.Thread(target=engine.warm_up, name="warm-up", daemon=True).start()
+    demo.launch(**page_options(settings))

@@ -1,0 +1,1 @@
+"""Synthetic slices that may be redistributed, and the scripts that make them."""

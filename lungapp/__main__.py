@@ -1,0 +1,89 @@
+"""The page's job from a shell.
+
+    python -m lungapp FILE… [--model NAME] [--target CLASS] [--json] [--overlay FOLDER]
+
+Exit status: 0 when every file was scored, 1 when one could not be or was rejected, 2 for wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from lungapp.engine import ALL, PREDICTED, Engine
+from lungapp.errors import LungAppError
+from lungapp.reading import read_slice
+from lungapp.registry import LABELS, MODELS
+from lungapp.rendering import render_grey, render_overlay
+from lungapp.report import NOTICE, to_json
+from lungapp.settings import Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    options = _parse(arguments)
+    try:
+        settings = Settings.from_env()
+        engine = Engine(settings.weights)
+        model = options.model or settings.default_model
+        options.overlay and options.overlay.mkdir(parents=True, exist_ok=True)
+    except (LungAppError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    failed = False
+    files = tqdm(options.files, unit="slice", disable=len(options.files) < 2 or not sys.stderr.isatty())
+    for file in files:
+        row = _row(engine, settings, file, model, options)
+        failed |= "error" in row or row["status"] == "rejected"
+        tqdm.write(json.dumps(row) if options.json else _line(row), file=sys.stdout)
+    if not options.json:
+        print(NOTICE, file=sys.stderr)
+    return int(failed)
+
+
+def _row(engine: Engine, settings: Settings, file: str, model: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The JSON of one file; an error is a row too and does not stop the others."""
+    try:
+        analysis = engine.analyse(read_slice(file, settings.limits), model, options.target)
+        if options.overlay:
+            for item in analysis.maps:
+                picture = render_overlay(render_grey(analysis.slice), item.values)
+                Image.fromarray(picture).save(options.overlay / f"{Path(file).stem}-{item.model}.png")
+        return to_json(analysis, file)
+    except LungAppError as error:
+        return {"file": file, "error": {"kind": type(error).__name__, "message": str(error)}}
+
+
+def _line(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['file']}: {row['error']['message']}"
+    if row["status"] == "rejected":
+        return f"{row['file']}: rejected. " + " ".join(finding["message"] for finding in row["quality"]["findings"])
+    scores = ", ".join(f"{label} {p:.1%}" for label, p in row["probabilities"].items())
+    return f"{row['file']}: {row['label']} ({row['status']}): {scores}"
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m lungapp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="PNG, JPEG, TIFF, BMP or DICOM, one slice each")
+    parser.add_argument(
+        "--model", choices=[*(spec.name for spec in MODELS), ALL], help="default: LUNGAPP_DEFAULT_MODEL"
+    )
+    parser.add_argument("--target", choices=[PREDICTED, *LABELS], default=PREDICTED, help="the class to explain")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
+    parser.add_argument("--overlay", type=Path, metavar="FOLDER", help="also write the overlays there as PNG")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

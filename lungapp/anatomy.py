@@ -1,0 +1,89 @@
+"""Where the body and the lungs are in an axial chest slice: plain thresholds and connected regions, no learning.
+
+All functions take ``grey``: (rows, columns) float32 in [0, 1], a slice as windowed by the models' window
+(`lungapp.preprocessing.MODEL_WINDOW`: air at 0.15, lung 0.2 to 0.4, fat 0.77, muscle 0.86).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+BODY_LEVEL = 0.5
+"""Half-way between lung and fat, -500 HU: skin is found to within a pixel, and air, lung and table foam lie below."""
+
+MAX_SIDE = 1024
+"""Longest side on which shapes are looked for: larger pictures are shrunk to it, since filters on them take seconds."""
+
+MIN_LUNG_SHARE = 0.004
+"""Smallest region taken for a lung, as a share of the body's area; the trachea is smaller (about 0.2 %)."""
+
+
+def body_mask(grey: np.ndarray) -> np.ndarray:
+    """The patient's outline, filled: lungs and airways inside it belong to it, table and clothing do not.
+
+    Returns
+    -------
+    (rows, columns) bool; all False where nothing is denser than `BODY_LEVEL`.
+    """
+    if max(grey.shape) > MAX_SIDE:
+        return _enlarged(body_mask(_shrunk(grey)), grey.shape)
+    side = max(grey.shape)
+    # Sharp-kernel noise reaches beyond the threshold; a blur of 2 pixels in 512 quiets it and moves no edge.
+    dense = (cv2.GaussianBlur(grey, (0, 0), side / 256) > BODY_LEVEL).astype(np.uint8)
+    # Opening cuts the thin bridges to table, sheets and tubes.
+    kernel = _disc(side / 64)
+    largest = _largest_region(cv2.morphologyEx(dense, cv2.MORPH_OPEN, kernel))
+    return _filled(cv2.morphologyEx(largest, cv2.MORPH_CLOSE, kernel))
+
+
+def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
+    """The air-filled parts of both lungs, with the vessels in them; the trachea is left out where it lies apart.
+
+    Consolidated or collapsed lung is as dense as muscle and is not found this way.
+
+    Returns
+    -------
+    (rows, columns) bool; all False where there are none.
+    """
+    body = body_mask(grey) if body is None else body
+    if max(grey.shape) > MAX_SIDE:
+        small = _shrunk(grey)
+        return _enlarged(lung_mask(small, _shrunk(body.astype(np.float32)) > 0.5), grey.shape)
+    area = int(body.sum())
+    if not area:
+        return np.zeros(grey.shape, bool)
+    side = max(grey.shape)
+    airy = (body & (cv2.GaussianBlur(grey, (0, 0), side / 256) < BODY_LEVEL)).astype(np.uint8)
+    count, regions, stats, _ = cv2.connectedComponentsWithStats(airy, connectivity=4)
+    keep = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= MIN_LUNG_SHARE * area]
+    lungs = np.isin(regions, keep).astype(np.uint8)
+    # Closing takes in the vessels, which are as bright as muscle.
+    return cv2.morphologyEx(lungs, cv2.MORPH_CLOSE, _disc(side / 40)).astype(bool) & body
+
+
+def _shrunk(grey: np.ndarray) -> np.ndarray:
+    scale = MAX_SIDE / max(grey.shape)
+    rows, columns = (max(1, round(length * scale)) for length in grey.shape)
+    return cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+def _enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+
+
+def _disc(diameter: float) -> np.ndarray:
+    width = max(3, round(diameter)) | 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+
+
+def _largest_region(mask: np.ndarray) -> np.ndarray:
+    count, regions, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    if count < 2:
+        return np.zeros_like(mask)
+    return (regions == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED).astype(bool)

@@ -1,0 +1,163 @@
+"""The only orchestrator: slice → gate → model input → one forward pass → probabilities and activation maps.
+
+TensorFlow is imported when the first model is loaded, not before, so the page is up while it loads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from lungapp.anatomy import lung_mask
+from lungapp.cards import ModelCard, read_card
+from lungapp.errors import UnknownMethod, UnknownTarget, WeightsError
+from lungapp.preprocessing import MODEL_WINDOW, Frame, prepare
+from lungapp.quality import assess
+from lungapp.registry import DEFAULT_MODEL, LABELS, MODELS, ModelSpec, get_spec
+from lungapp.results import ActivationMap, Analysis, Prediction
+from lungapp.settings import WEIGHTS
+from lungapp.slices import Slice
+
+if TYPE_CHECKING:
+    from lungapp.inference import LoadedModel
+
+T = TypeVar("T")
+ALL = "all"
+PREDICTED = "predicted"
+
+
+class Engine:
+    """Scores slices with the models whose weights lie in ``weights``.
+
+    Safe under concurrent calls; a model is loaded on its first use and kept. A model whose weights cannot be used
+    raises its own `WeightsError` and leaves the others working.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS) -> None:
+        self._weights = Path(weights)
+        self._loaded: dict[str, LoadedModel] = {}
+        self._lock = threading.Lock()
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        """The cards of the models that have a valid one, in the registry's order; loads no TensorFlow."""
+        found = []
+        for spec in MODELS:
+            try:
+                found.append(read_card(spec, self._weights))
+            except WeightsError:
+                continue
+        return tuple(found)
+
+    def warm_up(self) -> None:
+        """Load every model that can be loaded, so that the first analysis does not wait for it."""
+        for spec in MODELS:
+            try:
+                self._model(spec)
+            except WeightsError:
+                continue
+
+    def analyse(
+        self, item: Slice, model: str = DEFAULT_MODEL, target: str = PREDICTED, method: str = "gradcam"
+    ) -> Analysis:
+        """Judge, score and explain one slice.
+
+        Parameters
+        ----------
+        model : a model's name, or "all" for the three and their ensemble.
+        target : the class to explain, or "predicted" for each model's own.
+        method : "gradcam".
+
+        Raises
+        ------
+        UnknownModel, UnknownTarget, UnknownMethod, WeightsError
+        """
+        specs = MODELS if model == ALL else (get_spec(model),)
+        _check(target, method)
+        clock = _Clock()
+        quality = clock.time("quality", lambda: assess(item))
+        if quality.verdict == "reject":
+            return Analysis(item, quality, model, timings_ms=clock.stop())
+        models = clock.time("load", lambda: [self._model(spec) for spec in specs])
+        prepared = clock.time("prepare", lambda: prepare(item, specs[0]))
+        outputs = clock.time("forward", lambda: [loaded.run(prepared[0]) for loaded in models])
+        predictions = tuple(loaded.predict(logits) for loaded, (_, logits) in zip(models, outputs, strict=True))
+        maps = clock.time(
+            "maps",
+            lambda: _maps(item, prepared[1], target, models, predictions, [features for features, _ in outputs]),
+        )
+        return Analysis(
+            item,
+            quality,
+            model,
+            predictions,
+            maps,
+            ensemble=_ensemble(predictions) if model == ALL else None,
+            model_input=prepared[0][..., 0],
+            timings_ms=clock.stop(),
+        )
+
+    def _model(self, spec: ModelSpec) -> LoadedModel:
+        with self._lock:
+            if spec.name not in self._loaded:
+                from lungapp.inference import LoadedModel
+
+                self._loaded[spec.name] = LoadedModel(spec, self._weights)
+            return self._loaded[spec.name]
+
+
+def _check(target: str, method: str) -> None:
+    from_labels = (PREDICTED, *LABELS)
+    if target not in from_labels:
+        raise UnknownTarget(f"Expected a class out of: {', '.join(from_labels)}. Received: {str(target)[:40]!r}")
+    if method != "gradcam":
+        raise UnknownMethod(f"Expected an explanation method out of: gradcam. Received: {str(method)[:40]!r}")
+
+
+def _maps(
+    item: Slice,
+    frame: Frame,
+    target: str,
+    models: list[LoadedModel],
+    predictions: tuple[Prediction, ...],
+    features: list[np.ndarray],
+) -> tuple[ActivationMap, ...]:
+    lungs = lung_mask(item.windowed(MODEL_WINDOW))
+    maps = []
+    for loaded, prediction, feature_maps in zip(models, predictions, features, strict=True):
+        label = prediction.label if target == PREDICTED else target
+        values = frame.to_slice(loaded.gradcam(feature_maps, label), item.pixels.shape)
+        peak, total = float(values.max()), float(values.sum())
+        inside = float(values[lungs].sum()) / total if total and lungs.any() else None
+        maps.append(ActivationMap(loaded.spec.name, "gradcam", label, values / peak if peak else values, inside))
+    return tuple(maps)
+
+
+def _ensemble(predictions: tuple[Prediction, ...]) -> Prediction:
+    """The mean of the calibrated probabilities; confident only where all agree and each one is."""
+    agreed = len({prediction.label for prediction in predictions}) == 1
+    confident = agreed and all(prediction.status == "confident" for prediction in predictions)
+    mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
+    return Prediction("ensemble", predictions[0].labels, mean, "confident" if confident else "uncertain")
+
+
+class _Clock:
+    """Milliseconds of each named step, and of the whole."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._steps: dict[str, float] = {}
+
+    def time(self, name: str, step: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        try:
+            return step()
+        finally:
+            self._steps[name] = (time.perf_counter() - start) * 1000
+
+    def stop(self) -> dict[str, float]:
+        return self._steps | {"total": (time.perf_counter() - self._start) * 1000}

@@ -1,0 +1,80 @@
+"""Every error LungApp raises on purpose. Messages are fit for a user: what was expected, then what was received.
+
+LungAppError
+├── InputError              the file or array that was handed in
+│   ├── UnreadableInput       damaged, truncated, empty, or not an image at all
+│   ├── UnsupportedInput      readable, but of a kind that is not handled
+│   └── InputTooLarge         over a limit on bytes, pixels or frames
+├── InvalidSetting          a LUNGAPP_ variable that is malformed or out of range
+├── UnknownModel            no such model name
+├── UnknownTarget           no such class to explain
+├── UnknownMethod           no such explanation method
+├── WeightsError            the weights of one model; the others work on
+│   ├── WeightsMissing
+│   └── WeightsMismatch       digest, spec or shapes do not match the card
+└── DatasetError            training data
+    ├── DatasetNotFound
+    └── DatasetDamaged        a copy whose pixels were altered on the way
+"""
+
+from __future__ import annotations
+
+
+class LungAppError(Exception):
+    """Base class. ``str(error)`` is plain text for a user, free of paths and markup."""
+
+
+class InputError(LungAppError):
+    """The input cannot be analysed."""
+
+
+class UnreadableInput(InputError):
+    """The bytes are damaged, truncated, empty, or not an image."""
+
+
+class UnsupportedInput(InputError):
+    """The bytes are understood but of a kind that is not handled."""
+
+
+class InputTooLarge(InputError):
+    """The input is over a limit on bytes, pixels or frames."""
+
+
+class InvalidSetting(LungAppError):
+    """An environment variable of LungApp is malformed or out of range."""
+
+
+class UnknownModel(LungAppError):
+    """No model of that name."""
+
+
+class UnknownTarget(LungAppError):
+    """No class of that name to explain."""
+
+
+class UnknownMethod(LungAppError):
+    """No explanation method of that name."""
+
+
+class WeightsError(LungAppError):
+    """The weights of one model cannot be used."""
+
+
+class WeightsMissing(WeightsError):
+    """The weights file or its card is not there."""
+
+
+class WeightsMismatch(WeightsError):
+    """Digest, spec or shapes do not match the card."""
+
+
+class DatasetError(LungAppError):
+    """The training data cannot be used."""
+
+
+class DatasetNotFound(DatasetError):
+    """No dataset in the published folder layout was found."""
+
+
+class DatasetDamaged(DatasetError):
+    """The copy's pixels were altered after publication."""

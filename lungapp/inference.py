@@ -1,0 +1,54 @@
+"""One model, ready to serve: a frozen graph that yields feature maps and logits in one pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from lungapp.models import load_model
+from lungapp.registry import ModelSpec
+from lungapp.results import Prediction
+from lungapp.saliency import class_weights, gradcam
+
+
+class LoadedModel:
+    """The weights of ``spec`` in ``folder``, compiled and warmed. Raises `WeightsError` kinds; see `load_model`."""
+
+    def __init__(self, spec: ModelSpec, folder: Path) -> None:
+        self.spec = spec
+        self.model, self.card = load_model(spec, folder)
+        self._class_weights = class_weights(self.model)
+        self._forward = frozen(self.model, spec)
+        self.run(np.zeros(spec.input_shape, np.float32))
+
+    def run(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Feature maps (rows, columns, channels) and logits (labels,), float32, of one picture (size, size, 1)."""
+        features, logits = self._forward(tf.constant(picture[None]))
+        return features.numpy()[0], logits.numpy()[0]
+
+    def predict(self, logits: np.ndarray) -> Prediction:
+        """Calibrated probabilities and status from logits (labels,)."""
+        scaled = logits.astype(np.float64) / self.card.temperature
+        exponentials = np.exp(scaled - scaled.max())
+        probabilities = exponentials / exponentials.sum()
+        confident = probabilities.max() >= self.card.confident_above
+        return Prediction(self.spec.name, self.card.labels, probabilities, "confident" if confident else "uncertain")
+
+    def gradcam(self, features: np.ndarray, label: str) -> np.ndarray:
+        """(rows, columns) float32: one-pass Grad-CAM for ``label``, at the feature maps' resolution."""
+        return gradcam(features, self._class_weights[:, self.card.labels.index(label)])
+
+
+def frozen(model: keras.Model, spec: ModelSpec):
+    """A concrete function (batch, size, size, 1) → (features, logits) with the weights folded in as constants.
+
+    Several times faster than calling the Keras model: no Python per layer, and batch normalisation is folded away.
+    """
+    view = keras.Model(model.input, [model.get_layer(spec.target_layer).output, model.get_layer("logits").output])
+    signature = tf.TensorSpec((None, *spec.input_shape), tf.float32)
+    traced = tf.function(lambda batch: view(batch, training=False)).get_concrete_function(signature)
+    return convert_variables_to_constants_v2(traced)

@@ -1,0 +1,138 @@
+"""PNG, JPEG, TIFF and BMP to grey levels, by Pillow."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from lungapp.errors import InputTooLarge, UnsupportedInput
+from lungapp.reading.limits import Limits
+from lungapp.slices import Slice, SliceInfo
+
+MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"BM", "BMP"),
+)
+
+COLOUR_STEP = 24
+"""Channels differing by more than this (of 255) are seen as colour; JPEG's chroma noise on grey stays below."""
+
+WHITES = (255.0, 4095.0, 65535.0)
+"""Full scale of 8, 12 and 16 bit samples; 12 bit is what scanners store inside 16 bit files."""
+
+TIFF_PHOTOMETRIC = 262
+SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
+GREY_MODES = {"1", "L"}
+
+
+def raster_format(data: bytes) -> str | None:
+    """Name of the raster format that ``data`` begins like, or None."""
+    for magic, name in MAGIC:
+        if data.startswith(magic):
+            return name
+    return None
+
+
+def read_raster(data: bytes, limits: Limits) -> Slice:
+    """Read a raster image's first frame as grey levels.
+
+    8-bit samples are in [0, 255]. For 16-bit samples white is the smallest of 255, 4095 and 65535 that holds the
+    maximum, and a note says so. Colour becomes ITU-R 601 luminance, transparency is laid on black, and the EXIF
+    orientation is applied.
+
+    Parameters
+    ----------
+    data : the file's bytes.
+    limits : upper limit on pixels, checked before decoding.
+
+    Returns
+    -------
+    Slice
+        (rows, columns) float32 in [0, ``info.white``], unit ``"grey"``.
+
+    Raises
+    ------
+    UnsupportedInput
+        Signed, 32-bit or floating-point samples, or 16-bit samples with white at zero: their scale is unknown.
+    InputTooLarge
+        More pixels than the limit.
+    """
+    name = raster_format(data)
+    notes: list[str] = []
+    try:
+        # Only the plugin that the bytes call for: the fewer parsers see hostile bytes, the better.
+        image = Image.open(BytesIO(data), formats=(name,) if name else ())
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputTooLarge(
+            f"Expected an image of at most {limits.max_pixels:,} pixels. Received: a larger one."
+        ) from error
+    with image:
+        limits.check_pixels(image.height, image.width)
+        if getattr(image, "is_animated", False):
+            notes.append("The file holds several images; the first one was read.")
+        _refuse_unknown_scale(image)
+        bits = 16 if image.mode in SIXTEEN_BIT_MODES else 8
+        if bits == 8 and _stored_bits(image, data) > 8:
+            notes.append("Samples of more than 8 bits were read with 8 bits.")
+        upright = ImageOps.exif_transpose(image)
+        pixels, colour = _sixteen_bit(upright) if bits == 16 else _eight_bit(upright, notes)
+    white = next(white for white in WHITES if pixels.max() <= white)
+    if bits == 16:
+        notes.append(f"16-bit grey levels: white was taken to be {white:.0f}.")
+    return Slice(pixels, "grey", SliceInfo(str(name), bits=bits, white=white, colour=colour, notes=tuple(notes)))
+
+
+def _refuse_unknown_scale(image: Image.Image) -> None:
+    if image.mode in ("I", "F"):
+        raise UnsupportedInput(
+            "Expected unsigned samples of 8 or 16 bits. Received: signed, 32-bit or floating-point samples, "
+            "whose unit is unknown."
+        )
+    # Pillow turns white-is-zero round for 8 bits, but hands 16 bits over as they are.
+    white_is_zero = image.format == "TIFF" and image.tag_v2.get(TIFF_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+    if white_is_zero and image.mode in SIXTEEN_BIT_MODES:
+        raise UnsupportedInput("Expected 16-bit samples with black at 0. Received: a TIFF with white at 0.")
+
+
+def _stored_bits(image: Image.Image, data: bytes) -> int:
+    """Bits a sample as stored, where Pillow may have dropped some: it reads 16-bit colour as 8-bit."""
+    if image.format == "PNG":
+        return int(struct.unpack_from(">B", data, 24)[0])
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(258, (8,)))  # type: ignore[attr-defined]
+    return 8
+
+
+def _sixteen_bit(image: Image.Image) -> tuple[np.ndarray, float]:
+    return np.asarray(image).astype(np.float32), 0.0
+
+
+def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, float]:
+    """Grey levels (rows, columns) float32 in [0, 255], and the share of coloured pixels."""
+    image = _opaque(image, notes)
+    if image.mode in GREY_MODES:
+        return np.asarray(image.convert("L"), dtype=np.float32), 0.0
+    rgb = image.convert("RGB")
+    red, green, blue = np.moveaxis(np.asarray(rgb), 2, 0)
+    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    colour = float(np.mean(highest - lowest > COLOUR_STEP))
+    return np.asarray(rgb.convert("L"), dtype=np.float32), colour
+
+
+def _opaque(image: Image.Image, notes: list[str]) -> Image.Image:
+    """``image`` laid on black where it is transparent."""
+    if not image.has_transparency_data:
+        return image
+    rgba = image.convert("RGBA")
+    if rgba.getchannel("A").getextrema() == (255, 255):
+        return rgba.convert("RGB")
+    notes.append("Transparent parts were laid on black.")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")

@@ -1,0 +1,95 @@
+"""What an analysis says, in forms that leave the program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lungapp import __version__
+from lungapp.results import ActivationMap, Analysis, Prediction, QualityReport
+from lungapp.slices import Slice
+
+SCHEMA = "lungapp.analysis/1"
+NOTICE = "Research use only. Not a medical device, not for diagnosis or treatment."
+
+
+def to_json(analysis: Analysis, file: str | None = None) -> dict[str, Any]:
+    """An analysis in plain JSON types: what the ``/analyse`` endpoint and the command line give out.
+
+    Parameters
+    ----------
+    analysis : of one model, or of ``"all"``.
+    file : a name to find the row by; left out where None, since file names may identify people.
+
+    Returns
+    -------
+    dict with ``schema``, ``version``, ``notice``, ``model``, ``status``, ``quality``, ``slice`` and ``timings_ms``.
+    Unless the input was rejected also ``label`` and ``probabilities`` (of the ensemble for ``"all"``), and
+    for one model its ``activation``; for ``"all"`` ``predictions`` (one per model, each with its activation),
+    ``ensemble`` and ``agreement``.
+    """
+    report: dict[str, Any] = {"schema": SCHEMA, "version": __version__, "notice": NOTICE}
+    if file is not None:
+        report["file"] = file
+    report |= {"model": analysis.model, "status": analysis.status}
+    if analysis.prediction is not None:
+        report |= _scores(analysis)
+    report |= {
+        "quality": _quality(analysis.quality),
+        "slice": _slice(analysis.slice),
+        "timings_ms": {step: round(float(ms), 1) for step, ms in analysis.timings_ms.items()},
+    }
+    return report
+
+
+def _scores(analysis: Analysis) -> dict[str, Any]:
+    assert analysis.prediction is not None
+    shown = {"label": analysis.prediction.label, "probabilities": analysis.prediction.scores()}
+    activations = {item.model: _activation(item) for item in analysis.maps}
+    if analysis.ensemble is None:
+        activation = activations.get(analysis.prediction.model)
+        return shown | ({"activation": activation} if activation else {})
+    return shown | {
+        "predictions": [
+            _prediction(item) | ({"activation": activations[item.model]} if item.model in activations else {})
+            for item in analysis.predictions
+        ],
+        "ensemble": _prediction(analysis.ensemble),
+        "agreement": analysis.agreement,
+    }
+
+
+def _prediction(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "model": prediction.model,
+        "label": prediction.label,
+        "status": prediction.status,
+        "probabilities": prediction.scores(),
+    }
+
+
+def _activation(item: ActivationMap) -> dict[str, Any]:
+    return {
+        "method": item.method,
+        "target": item.target,
+        "inside_lungs": None if item.inside_lungs is None else round(float(item.inside_lungs), 4),
+        "blank": bool(item.blank),
+    }
+
+
+def _quality(quality: QualityReport) -> dict[str, Any]:
+    findings = [{"code": f.code, "severity": f.severity, "message": f.message} for f in quality.findings]
+    return {"verdict": quality.verdict, "findings": findings}
+
+
+def _slice(item: Slice) -> dict[str, Any]:
+    info = item.info
+    return {
+        "rows": int(item.rows),
+        "columns": int(item.columns),
+        "unit": item.unit,
+        "format": info.format,
+        "bits": int(info.bits),
+        "spacing_mm": None if info.spacing is None else [float(mm) for mm in info.spacing],
+        "thickness_mm": None if info.thickness is None else float(info.thickness),
+        "notes": list(info.notes),
+    }

@@ -1,0 +1,113 @@
+"""Plain result types: what the gate found, what a model said, where it looked. Free of TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from lungapp.slices import Slice
+
+Verdict = Literal["accept", "warn", "reject"]
+Status = Literal["confident", "uncertain", "rejected"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the quality gate noticed: a stable ``code``, its severity, and a sentence for the user."""
+
+    code: str
+    severity: Literal["warn", "reject"]
+    message: str
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """The gate's findings; the verdict is that of the gravest one."""
+
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        severities = {finding.severity for finding in self.findings}
+        return "reject" if "reject" in severities else "warn" if "warn" in severities else "accept"
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Calibrated scores of one model (or of the ensemble).
+
+    ``probabilities`` is (labels,) float, sums to 1, in the order of ``labels``, which came from the model's card.
+    """
+
+    model: str
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    status: Status
+
+    @property
+    def label(self) -> str:
+        return self.labels[int(np.argmax(self.probabilities))]
+
+    @property
+    def probability(self) -> float:
+        return float(np.max(self.probabilities))
+
+    def scores(self) -> dict[str, float]:
+        return {label: float(p) for label, p in zip(self.labels, self.probabilities, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationMap:
+    """Where a model's evidence for one class lies; it shows attention, not a lesion.
+
+    ``values`` is (rows, columns) float32 in [0, 1], aligned with the pixels of the slice, 1 at its maximum.
+    ``inside_lungs`` is the share of its total that falls inside the lungs, or None where no lungs were found or the
+    map is blank. A ``blank`` map has no positive evidence for its target anywhere: all values are 0.
+    """
+
+    model: str
+    method: str
+    target: str
+    values: np.ndarray
+    inside_lungs: float | None
+
+    @property
+    def blank(self) -> bool:
+        return not self.values.any()
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Everything one analysis yields.
+
+    A rejected slice has no predictions and no maps. With one model there is one of each; with ``"all"`` one per
+    model in the registry's order, and ``ensemble`` is the mean of their calibrated probabilities.
+    ``model_input`` is the very picture the models got, (size, size) float32 in [0, 1].
+    """
+
+    slice: Slice
+    quality: QualityReport
+    model: str
+    predictions: tuple[Prediction, ...] = ()
+    maps: tuple[ActivationMap, ...] = ()
+    ensemble: Prediction | None = None
+    model_input: np.ndarray | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The prediction to show first: the ensemble's where there is one."""
+        return self.ensemble or (self.predictions[0] if self.predictions else None)
+
+    @property
+    def status(self) -> Status:
+        return self.prediction.status if self.prediction else "rejected"
+
+    @property
+    def agreement(self) -> bool | None:
+        """Whether all models name the same class; None where fewer than two spoke."""
+        if len(self.predictions) < 2:
+            return None
+        return len({prediction.label for prediction in self.predictions}) == 1

@@ -1,0 +1,75 @@
+"""The one place that reads LungApp's environment variables.
+
+    LUNGAPP_MAX_BYTES      largest file that is read, in bytes            (default 64 MiB)
+    LUNGAPP_MAX_PIXELS     largest image that is decoded, in pixels       (default 40 million)
+    LUNGAPP_WEIGHTS        folder of the models' weights and cards        (default the repository's weights/)
+    LUNGAPP_DEFAULT_MODEL  the model picked when none is named            (default `registry.DEFAULT_MODEL`)
+
+An unset or empty variable means the default. Host and port are Gradio's own GRADIO_ variables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lungapp.errors import InvalidSetting, UnknownModel
+from lungapp.reading import Limits
+from lungapp.registry import DEFAULT_MODEL, get_spec
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+
+MAX_BYTES_RANGE = (2**10, 2**30)
+MAX_PIXELS_RANGE = (2**14, 150_000_000)
+"""The upper end stays below the 179 million pixels from which Pillow refuses to open an image at all."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator may change without touching code."""
+
+    limits: Limits = field(default_factory=Limits)
+    weights: Path = WEIGHTS
+    default_model: str = DEFAULT_MODEL
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """The settings in ``environ``. Raises `InvalidSetting`, which names the variable."""
+        return cls(
+            limits=Limits(
+                max_bytes=_integer(environ, "LUNGAPP_MAX_BYTES", Limits.max_bytes, MAX_BYTES_RANGE),
+                max_pixels=_integer(environ, "LUNGAPP_MAX_PIXELS", Limits.max_pixels, MAX_PIXELS_RANGE),
+            ),
+            weights=_folder(environ, "LUNGAPP_WEIGHTS", WEIGHTS),
+            default_model=_model(environ, "LUNGAPP_DEFAULT_MODEL", DEFAULT_MODEL),
+        )
+
+
+def _integer(environ: Mapping[str, str], name: str, default: int, allowed: tuple[int, int]) -> int:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    low, high = allowed
+    # Only plain digits: int() would also take "1_000" and digits of other scripts.
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
+        raise InvalidSetting(f"Expected {name} to be a whole number from {low} to {high}. Received: {text[:40]!r}")
+    return int(text)
+
+
+def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:
+    text = environ.get(name, "").strip()
+    folder = Path(text).expanduser() if text else default
+    # A folder that was asked for must be there; a missing default is `WeightsMissing`, later and per model.
+    if text and not folder.is_dir():
+        raise InvalidSetting(f"Expected {name} to be an existing folder. Received: a path that is not one.")
+    return folder
+
+
+def _model(environ: Mapping[str, str], name: str, default: str) -> str:
+    text = environ.get(name, "").strip()
+    try:
+        return get_spec(text or default).name
+    except UnknownModel as error:
+        raise InvalidSetting(f"{name}: {error}") from error

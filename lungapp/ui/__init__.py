@@ -1,0 +1,6 @@
+"""The page. ``build_demo(engine)`` needs only an object with the engine's methods, so a test can hand in a fake."""
+
+from lungapp.ui.demo import EXAMPLES, build_demo
+from lungapp.ui.theme import page_options
+
+__all__ = ["EXAMPLES", "build_demo", "page_options"]

@@ -1,0 +1,73 @@
+"""The "About" tab: what the application is for, where its limits are, and how to call it from a program."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from lungapp import __version__
+from lungapp.report import NOTICE
+
+ADDRESS = "http://127.0.0.1:7860"
+"""Stands in the snippet until the page puts its own address there."""
+
+SNIPPET = f"""from gradio_client import Client, handle_file
+
+client = Client("{ADDRESS}")
+report, overlay = client.predict(
+    file=handle_file("slice.png"),
+    model="resnet50",
+    api_name="/analyse",
+)
+print(report["status"], report.get("label"), report.get("probabilities"))
+print(overlay)  # path of the overlay picture, a PNG file
+"""
+
+USE_OWN_ADDRESS = f"""(code) => {{
+    const here = window.location.origin + window.location.pathname.replace(/\\/$/, "");
+    return code.replace("{ADDRESS}", here);
+}}"""
+
+TEXT = f"""
+## Intended use
+LungApp scores single axial chest CT slices as normal, benign or malignant and shows where the model looked. It is made
+for research and teaching. **{NOTICE}**
+
+## Limits
+- The models learnt from about 1,050 distinct slices of 110 patients from one hospital and one family of scanners. Other
+  scanners, reconstructions and populations were not measured.
+- Benign cases come from 15 patients only. A benign answer carries the least weight.
+- Much of what tells the classes apart in this dataset is how the pictures were made, not what they show. The "Models"
+  tab therefore gives figures with similar slices kept apart, beside the usual ones.
+- One slice is not a scan: a nodule may lie on another slice.
+- The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong where the class is
+  right.
+
+## Privacy
+- An upload is held in a temporary file, deleted within minutes, and in memory while your page is open. Nothing is added
+  to a dataset, and no name, date or identifier is read out of a DICOM file.
+- Pictures on this page are not written to the server's disk. No usage statistics are sent to anyone.
+- If this page runs on a computer that is not yours, its operator can see what you upload. Remove identifiers first.
+
+## Data and citation
+Alyasriy and AL-Huseiny, *The IQ-OTH/NCCD lung cancer dataset*, Mendeley Data, 2023,
+[doi:10.17632/bhmdr45bh2](https://doi.org/10.17632/bhmdr45bh2). The method of the maps is Grad-CAM (Selvaraju et al.,
+2017, [doi:10.1109/ICCV.2017.74](https://doi.org/10.1109/ICCV.2017.74)).
+
+## Use from a program
+`pip install gradio_client`, then:
+"""
+
+AFTER = f"""
+`model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that does not
+pass the input check comes back with the status `rejected` and without probabilities. `/models` gives the model cards.
+
+LungApp {__version__}, MIT licence.
+"""
+
+
+def build_about_tab(demo: gr.Blocks) -> None:
+    """Lay out the tab inside the current Blocks, ``demo``."""
+    gr.Markdown(TEXT, elem_classes="la-prose")
+    code = gr.Code(SNIPPET, label="Python", interactive=False, wrap_lines=True, elem_classes="la-prose")
+    gr.Markdown(AFTER, elem_classes="la-prose")
+    demo.load(None, code, code, js=USE_OWN_ADDRESS, api_visibility="private")

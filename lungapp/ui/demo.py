@@ -1,0 +1,69 @@
+"""The whole page: a header with the notice, and one tab a module."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from lungapp.errors import LungAppError
+from lungapp.report import NOTICE
+from lungapp.settings import Settings
+from lungapp.ui.about import build_about_tab
+from lungapp.ui.analyse import build_analyse_tab
+from lungapp.ui.api import build_api
+from lungapp.ui.models import Records, build_models_tab
+
+if TYPE_CHECKING:
+    from lungapp.engine import Engine
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+SWEEP_SECONDS, KEEP_SECONDS = 60, 600
+"""How often Gradio's cache of uploads and results is swept, and how old its files may grow."""
+
+CONCURRENCY, QUEUE_LENGTH = 2, 32
+"""How many requests of a kind run at a time, and how many may wait."""
+
+DEFAULTS = Settings()
+
+HEADER = (
+    '<header class="la-header"><h1>LungApp</h1>'
+    "<p>Scores a chest CT slice as normal, benign or malignant, and shows where the model looked.</p></header>"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = EXAMPLES) -> gr.Blocks:
+    """The page, ready to launch.
+
+    Parameters
+    ----------
+    engine : does the work; only ``analyse`` and ``cards`` are called.
+    settings : limits on uploads, and the model picked at first.
+    examples : folder with slices to click on.
+    """
+    records = _read_records(engine)
+    with gr.Blocks(title="LungApp", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as demo:
+        gr.HTML(HEADER)
+        gr.HTML(f'<p class="la-notice" role="note">{NOTICE}</p>', elem_id="la-notice")
+        with gr.Tab("Analysis"):
+            build_analyse_tab(engine, settings, examples, records)
+        with gr.Tab("Models"):
+            build_models_tab(records)
+        with gr.Tab("About"):
+            build_about_tab(demo)
+        build_api(engine, settings)
+    return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CONCURRENCY)
+
+
+def _read_records(engine: Engine) -> Records:
+    """The cards' data by model name; a page without figures is better than no page."""
+    try:
+        return {card.name: card.data for card in engine.cards()}
+    except LungAppError as error:
+        logger.warning("No model cards: %s", error)
+        return {}

@@ -1,0 +1,45 @@
+"""The slices offered for a first try: synthetic phantoms, and real ones where someone has put them there."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungapp.errors import LungAppError
+from lungapp.reading import read_slice
+from lungapp.rendering import render_grey, shrink, to_png
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm")
+THUMBNAIL_SIDE = 96
+
+
+@dataclass(frozen=True)
+class Example:
+    """One slice to click on; ``thumbnail`` is a PNG picture as a data URI."""
+
+    path: Path
+    title: str
+    thumbnail: str
+
+
+def find_examples(folder: Path) -> list[Example]:
+    """The readable slices in ``folder`` (synthetic) and ``folder/real``, in the order of their names."""
+    found = []
+    for path in [*sorted(folder.glob("*")), *sorted((folder / "real").glob("*"))]:
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        try:
+            picture = shrink(render_grey(read_slice(path)), THUMBNAIL_SIDE)
+        except LungAppError:
+            continue
+        data = base64.b64encode(to_png(picture)).decode("ascii")
+        found.append(Example(path, _title(path), f"data:image/png;base64,{data}"))
+    return found
+
+
+def _title(path: Path) -> str:
+    origin = "real" if path.parent.name == "real" else "synthetic"
+    words = path.stem.replace("_", "-").replace("phantom-", "").replace("-", " ").capitalize()
+    kind = ", DICOM" if path.suffix.lower() == ".dcm" else ""
+    return f"{words} ({origin}{kind})"

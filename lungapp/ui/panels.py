@@ -1,0 +1,120 @@
+"""The pieces of a result as HTML. Everything that is not literally here is escaped."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+
+import numpy as np
+
+from lungapp.registry import get_spec
+from lungapp.rendering import render_colour_bar, render_grey, render_heat, shrink, to_png
+from lungapp.results import ActivationMap, Analysis, Prediction, QualityReport
+from lungapp.slices import Slice
+from lungapp.ui import words
+
+LONGEST_SIDE = 1024
+"""Pictures on the page are scaled down to this, in pixels; scores and maps are made from the whole slice."""
+
+
+def empty() -> str:
+    """What stands where the answer will be."""
+    return (
+        '<section class="la-card la-empty"><h2>No slice yet</h2>'
+        "<p>Upload one axial chest CT slice, or pick an example. The answer appears here: the predicted class with its "
+        "probabilities, and where the model looked.</p></section>"
+    )
+
+
+def loading() -> str:
+    """Shown while a new slice is read and scored."""
+    return (
+        '<section class="la-card la-loading"><h2>Analysing the slice</h2><div class="la-progress"></div>'
+        "<p>The first answer after a start takes some seconds longer, until the models are loaded.</p></section>"
+    )
+
+
+def failure(message: str, advice: str) -> str:
+    """A message where the answer would be; both arguments are plain text."""
+    return (
+        '<section class="la-card la-failure" role="alert"><h2>No answer for this file</h2>'
+        f"<p>{escape(message)}</p><p>{escape(advice)}</p></section>"
+    )
+
+
+def answer(analysis: Analysis, record: str = "") -> str:
+    """Class, status, probabilities and findings. ``record`` says how often the model has been right."""
+    prediction = analysis.prediction
+    word, sentence = words.STATUS[analysis.status]
+    if prediction is None:
+        return _card("rejected", f"<div><h2>{word}</h2><p>{sentence}</p></div>{_findings(analysis.quality)}")
+    model = escape(get_spec(prediction.model).title)
+    head = (
+        f'<p class="la-eyebrow">Predicted class</p><h2>{escape(prediction.label.capitalize())}'
+        f' <span class="la-chip">{word}</span></h2>'
+        f"<p>{model} gives this slice a probability of {words.percent(prediction.probability)} for "
+        f"{escape(prediction.label)}. {sentence}</p>"
+    )
+    record = f'<p class="la-record"><strong>How far to trust it.</strong> {escape(record)}</p>' if record else ""
+    body = f'<div class="la-two"><div>{head}</div>{_bars(prediction)}</div>{_findings(analysis.quality)}{record}'
+    return _card(analysis.status, body)
+
+
+def pictures(item: Slice, activation: ActivationMap | None = None) -> str:
+    """The slice, and beside it the slice with the model's attention laid over it.
+
+    The overlay is two layers; the page changes its opacity without asking the server, and no picture is written to
+    the server's disk.
+    """
+    grey = shrink(render_grey(item), LONGEST_SIDE)
+    size = f"{item.rows} rows, {item.columns} columns"
+    plain = _figure(_image(grey, f"The uploaded CT slice, {size}"), "Slice", f"{size}, {item.info.format}")
+    if activation is None:
+        return f'<div class="la-pictures la-single">{plain}</div>'
+    title = get_spec(activation.model).title
+    heat = _image(render_heat(shrink(activation.values, LONGEST_SIDE)), "", "la-heat")
+    where = f"highest in the {words.place_of_peak(activation.values)} of the picture"
+    text = f"The slice with the attention of {title} for {activation.target} laid over it, " + (
+        "which is blank" if activation.blank else where
+    )
+    overlay = _figure(_image(grey, text) + heat, f"Attention for {activation.target}", words.attention(activation))
+    return f'<div class="la-pictures">{plain}{overlay}</div>{_legend()}'
+
+
+def _card(kind: str, body: str) -> str:
+    return f'<section class="la-card la-{kind}">{body}</section>'
+
+
+def _bars(prediction: Prediction) -> str:
+    rows = "".join(
+        f"<li><span>{escape(label.capitalize())}</span>"
+        f'<span class="la-track"><span style="width:{100 * p:.1f}%"></span></span>'
+        f"<span>{words.percent(p)}</span></li>"
+        for label, p in prediction.scores().items()
+    )
+    return f'<ul class="la-bars" aria-label="Probability of each class">{rows}</ul>'
+
+
+def _findings(quality: QualityReport) -> str:
+    if not quality.findings:
+        return ""
+    rows = "".join(f'<li class="la-{f.severity}">{escape(f.message)}</li>' for f in quality.findings)
+    return f'<div class="la-findings"><h3>Input check</h3><ul>{rows}</ul></div>'
+
+
+def _figure(layers: str, title: str, caption: str) -> str:
+    return (
+        f'<figure><div class="la-stack">{layers}</div><figcaption><strong>{escape(title)}</strong> '
+        f"{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _legend() -> str:
+    bar = _image(render_colour_bar(), "Colour scale: dark is low, bright yellow is high attention")
+    note = "Relative to the highest value in this slice; not the outline of a lesion."
+    return f'<div class="la-legend"><span>Low</span>{bar}<span>High</span><p>{note}</p></div>'
+
+
+def _image(picture: np.ndarray, text: str, kind: str = "") -> str:
+    data = base64.b64encode(to_png(picture)).decode("ascii")
+    return f'<img class="{kind}" alt="{escape(text)}" src="data:image/png;base64,{data}">'

@@ -1,0 +1,48 @@
+"""Numbers and codes of a result, said in words. Plain text: callers escape it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lungapp.results import ActivationMap, Status
+
+STATUS: dict[Status, tuple[str, str]] = {
+    "confident": ("Confident", "The probability is above the level this model needs to commit itself."),
+    "uncertain": (
+        "Uncertain",
+        "The probability is too low for the model to commit itself. Do not rely on this answer.",
+    ),
+    "rejected": ("Not scored", "This picture did not pass the input check, so no model was asked."),
+}
+"""A short word and a sentence for each status."""
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as whole per cent, never rounded up to certainty or down to impossibility."""
+    if 0.99 < share < 1:
+        return "over 99 %"
+    if 0 < share < 0.01:
+        return "under 1 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+def attention(item: ActivationMap) -> str:
+    """How much of the attention lies inside the lungs."""
+    if item.blank:
+        return f"The model found nothing in this slice that speaks for {item.target}, so nothing is coloured."
+    if item.inside_lungs is None:
+        return "No lungs were found in this slice, so it is not known how much of the attention lies inside them."
+    share = f"({percent(item.inside_lungs)})"
+    if item.inside_lungs >= 2 / 3:
+        return f"Most of the attention {share} lies inside the lungs."
+    if item.inside_lungs >= 1 / 3:
+        return f"Only part of the attention {share} lies inside the lungs."
+    return f"Little of the attention {share} lies inside the lungs: the model looked mostly elsewhere."
+
+
+def place_of_peak(values: np.ndarray) -> str:
+    """Where in the picture a map, (rows, columns), is highest, for readers who cannot see it."""
+    row, column = np.unravel_index(int(np.argmax(values)), values.shape)
+    vertical = ("upper", "middle", "lower")[int(3 * row / values.shape[0])]
+    horizontal = ("left", "centre", "right")[int(3 * column / values.shape[1])]
+    return "centre" if (vertical, horizontal) == ("middle", "centre") else f"{vertical} {horizontal}"

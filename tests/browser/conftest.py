@@ -1,0 +1,91 @@
+"""A real browser on a real server: Chromium, steered by Playwright's own calls."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lungapp.engine import Engine
+from lungapp.registry import MODELS
+from lungapp.ui import EXAMPLES
+from tests.fakes import FakeEngine, serve
+
+QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+FLAGS = ("--no-sandbox", "--disable-gpu", *QUIET)
+
+
+@dataclass
+class Visit:
+    """One open page, and what it did that a page should not do."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def upload(self, file: Path | dict[str, object]) -> None:
+        self.page.locator("#la-file input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    found = os.environ.get("LUNGAPP_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        reason = "No browser: set LUNGAPP_CHROMIUM to Chromium's path, or install it."
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def fake_address() -> Iterator[str]:
+    with serve(FakeEngine()) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def real_address() -> Iterator[str]:
+    engine = Engine()
+    if len(engine.cards()) < len(MODELS):
+        pytest.skip("No weights of all three models in weights/.")
+    with serve(engine) as url:
+        yield url
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
+    """Open an address at a width, in a colour scheme; errors in the console fail the test at its end."""
+    visits: list[Visit] = []
+
+    def open_page(address: str, width: int = 1280, scheme: str = "light") -> Visit:
+        context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)  # type: ignore[arg-type]
+        seen = Visit(context.new_page())
+        seen.page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
+        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        own = (address, "data:", "blob:")
+        seen.page.on("request", lambda asked: None if asked.url.startswith(own) else seen.foreign.append(asked.url))
+        seen.page.goto(address)
+        seen.page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+        visits.append(seen)
+        return seen
+
+    yield open_page
+    for seen in visits:
+        seen.page.context.close()
+        assert seen.errors == []
+        assert seen.foreign == [], "the page must not fetch anything from elsewhere"
+
+
+@pytest.fixture(scope="module")
+def chest_slice() -> Path:
+    """A slice of the dataset where there is one, or else a phantom."""
+    data = os.environ.get("LUNGAPP_DATA")
+    real = sorted(Path(data).glob("Malignant cases/*.jpg")) if data else []
+    return real[0] if real else EXAMPLES / "phantom-mass.png"

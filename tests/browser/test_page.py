@@ -1,0 +1,161 @@
+"""What a reader does on the page, from upload to answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from lungapp.registry import LABELS, MODELS
+from lungapp.ui import EXAMPLES
+from tests.browser.conftest import Visit
+from tests.fakes import SERVER_WARNINGS
+
+pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
+
+Open = Callable[..., Visit]
+
+WAIT = 60_000
+"""Milliseconds; the real engine loads TensorFlow before its first answer."""
+
+NO_SIDEWAYS_SCROLL = "document.documentElement.scrollWidth <= window.innerWidth"
+
+
+def bars(page: Page) -> dict[str, str]:
+    """What the probability bars say, by class."""
+    rows = page.get_by_role("list", name="Probability of each class").get_by_role("listitem")
+    expect(rows).to_have_count(len(LABELS), timeout=WAIT)
+    words = (row.split() for row in rows.all_inner_texts())
+    return {label: " ".join(rest) for label, *rest in words}
+
+
+def switch_models(seen: Visit, slice_file: Path) -> list[dict[str, str]]:
+    """Upload, ask each of the three models, and return what their bars said."""
+    page, said = seen.page, []
+    seen.upload(slice_file)
+    expect(page.get_by_text("Predicted class")).to_be_visible(timeout=WAIT)
+    for spec in MODELS:
+        page.get_by_role("radio", name=spec.title).check()
+        expect(page.get_by_text(f"{spec.title} gives this slice a probability")).to_be_visible(timeout=WAIT)
+        heading = page.locator("#la-answer").get_by_role("heading", level=2)
+        expect(heading).to_have_text(re.compile("^(Normal|Benign|Malignant) (Confident|Uncertain)$"))
+        expect(page.get_by_role("img", name=re.compile(f"attention of {spec.title}"))).to_be_visible()
+        expect(page.get_by_role("img", name="The uploaded CT slice")).to_be_visible()
+        said.append(bars(page))
+    return said
+
+
+def test_the_three_models_answer_on_one_slice(visit: Open, fake_address: str, chest_slice: Path) -> None:
+    said = switch_models(visit(fake_address), chest_slice)
+    assert said[0] == {"Normal": "62 %", "Benign": "26 %", "Malignant": "12 %"}
+    assert said[1]["Benign"] == "50 %"
+    assert said[2] == {"Normal": "under 1 %", "Benign": "3 %", "Malignant": "97 %"}
+
+
+def test_the_real_models_answer_on_one_slice(visit: Open, real_address: str, chest_slice: Path) -> None:
+    said = switch_models(visit(real_address), chest_slice)
+    assert len({tuple(row.values()) for row in said}) > 1, "three models do not agree to the per cent"
+
+
+def test_the_class_to_explain_changes_the_overlay(visit: Open, fake_address: str) -> None:
+    seen = visit(fake_address)
+    seen.upload(EXAMPLES / "phantom-mass.png")
+    seen.page.get_by_role("radio", name="Normal", exact=True).check(timeout=WAIT)
+    expect(seen.page.get_by_text("Attention for normal")).to_be_visible()
+    expect(seen.page.locator("#la-answer").get_by_role("heading", level=2)).to_contain_text("Malignant")
+
+
+def test_the_opacity_slider_blends_in_the_browser(visit: Open, fake_address: str) -> None:
+    seen = visit(fake_address)
+    page = seen.page
+    seen.upload(EXAMPLES / "phantom-mass.png")
+    layer = page.locator("img.la-heat")
+    expect(layer).to_have_css("opacity", "0.6", timeout=WAIT)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    slider = page.get_by_role("slider", name=re.compile("opacity", re.IGNORECASE))
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(layer).to_have_css("opacity", "0")
+    page.keyboard.press("ArrowRight")
+    expect(layer).to_have_css("opacity", "0.05")
+    assert asked == [], "no model and no server is asked"
+
+
+def test_examples_answer_on_a_click_and_by_keyboard(visit: Open, fake_address: str) -> None:
+    page = visit(fake_address).page
+    page.get_by_role("button", name="Nodule (synthetic, DICOM)").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("512 rows, 512 columns, DICOM")).to_be_visible(timeout=WAIT)
+    page.get_by_role("button", name="Clear (synthetic)").click()
+    expect(page.get_by_text("512 rows, 512 columns, PNG")).to_be_visible(timeout=WAIT)
+
+
+def test_bad_input_gets_a_message_and_the_page_works_on(visit: Open, fake_address: str) -> None:
+    seen = visit(fake_address)
+    page = seen.page
+    seen.upload({"name": "<b>x</b>.png", "mimeType": "image/png", "buffer": b"not a picture"})
+    expect(page.get_by_role("alert").filter(has_text="Expected")).to_contain_text("Received", timeout=WAIT)
+    page.get_by_role("button", name="Analyse").click()
+    expect(page.get_by_role("alert").filter(has_text="Expected")).to_be_visible()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_role("heading", name="No slice yet")).to_be_visible()
+    seen.upload(EXAMPLES / "phantom-mass.png")
+    assert bars(page)["Malignant"] == "97 %"
+
+
+def test_a_rejected_picture_is_shown_and_not_scored(visit: Open, fake_address: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(photo)
+    seen = visit(fake_address)
+    seen.upload(photo)
+    expect(seen.page.get_by_role("heading", name="Not scored")).to_be_visible(timeout=WAIT)
+    expect(seen.page.get_by_role("img", name="The uploaded CT slice")).to_be_visible()
+    expect(seen.page.get_by_role("list", name="Probability of each class")).to_have_count(0)
+    expect(seen.page.get_by_role("slider")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_scrolls_sideways_on_a_phone(visit: Open, fake_address: str, scheme: str) -> None:
+    seen = visit(fake_address, 390, scheme)
+    page = seen.page
+    assert page.evaluate(NO_SIDEWAYS_SCROLL)
+    seen.upload(EXAMPLES / "phantom-mass.png")
+    bars(page)
+    assert page.evaluate(NO_SIDEWAYS_SCROLL)
+    for tab in ("Models", "About"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+        page.wait_for_timeout(300)
+        assert page.evaluate(NO_SIDEWAYS_SCROLL), tab
+
+
+def test_the_notice_stays_in_sight(visit: Open, fake_address: str) -> None:
+    seen = visit(fake_address, 390)
+    seen.upload(EXAMPLES / "phantom-mass.png")
+    bars(seen.page)
+    seen.page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    expect(seen.page.get_by_role("note")).to_be_in_viewport()
+    expect(seen.page.get_by_role("note")).to_contain_text("Research use only")
+
+
+def test_dark_mode_is_dark(visit: Open, fake_address: str) -> None:
+    brightness = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+    assert max(visit(fake_address, scheme="dark").page.evaluate(brightness)) < 60
+    assert min(visit(fake_address, scheme="light").page.evaluate(brightness)) > 200
+
+
+def test_the_tabs_tell_the_figures_and_the_limits(visit: Open, fake_address: str) -> None:
+    page = visit(fake_address).page
+    page.get_by_role("tab", name="Models").click()
+    table = page.get_by_role("table", name=re.compile("Similar slices kept apart: figures"))
+    expect(table.get_by_role("row", name=re.compile("^Accuracy"))).to_contain_text("71 %")
+    page.get_by_role("tab", name="About").click()
+    expect(page.get_by_role("link", name=re.compile("bhmdr45bh2"))).to_be_visible()
+    expect(page.get_by_text(f'Client("{page.url.rstrip("/")}")')).to_be_visible()

@@ -1,0 +1,142 @@
+"""Stand-ins for the engine, without TensorFlow and weights, and a server for a page built on one."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lungapp.cards import ModelCard
+from lungapp.errors import UnknownMethod, UnknownTarget, WeightsMissing
+from lungapp.quality import assess
+from lungapp.registry import LABELS, MODELS, get_spec
+from lungapp.results import ActivationMap, Analysis, Prediction
+from lungapp.settings import Settings
+from lungapp.slices import Slice
+from lungapp.ui import build_demo, page_options
+
+if TYPE_CHECKING:
+    from lungapp.engine import Engine
+
+DEFAULTS = Settings()
+
+SERVER_WARNINGS = (
+    "ignore::Warning:gradio",
+    "ignore::ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+"""For tests that run Gradio's server: pandas' deprecations in it, and sockets and loops it leaves to the collector."""
+
+SCORES = {
+    "basic_cnn": (0.62, 0.26, 0.12),
+    "resnet50": (0.08, 0.50, 0.42),
+    "advanced_cnn": (0.004, 0.026, 0.97),
+}
+
+
+def make_card(name: str) -> ModelCard:
+    """A card with all figures in it, all of them invented."""
+    figures = {
+        "n": 105,
+        "accuracy": {"value": 0.71, "interval": [0.6, 0.8]},
+        "balanced_accuracy": {"value": 0.65, "interval": [0.55, 0.74]},
+        "precision_macro": {"value": 0.66, "interval": [0.56, 0.75]},
+        "recall_macro": {"value": 0.65, "interval": [0.55, 0.74]},
+        "f1_macro": {"value": 0.64, "interval": [0.54, 0.73]},
+        "auc_malignant": {"value": 0.912, "interval": [0.85, 0.96]},
+        "sensitivity_at_95_specificity": {"value": 0.58, "interval": [0.4, 0.72]},
+        "ece": {"value": 0.081, "interval": [0.05, 0.13]},
+        "confusion_matrix": [[35, 2, 5], [6, 3, 3], [6, 4, 41]],
+    }
+    return ModelCard(
+        {
+            "name": name,
+            "labels": list(LABELS),
+            "parameters": 1_234_567,
+            "pretraining": "none",
+            "data": {"dataset": "IQ-OTH/NCCD"},
+            "metrics": {"grouped": figures, "image_level": figures},
+        }
+    )
+
+
+class FakeEngine:
+    """Answers at once: a fixed score per model, and a blob on the upper left third as its map."""
+
+    def __init__(self, cards: tuple[ModelCard, ...] | None = None) -> None:
+        self.calls: list[tuple[str, str, str]] = []
+        self._cards = tuple(make_card(spec.name) for spec in MODELS) if cards is None else cards
+
+    def analyse(
+        self, item: Slice, model: str = "advanced_cnn", target: str = "predicted", method: str = "gradcam"
+    ) -> Analysis:
+        self.calls.append((model, target, method))
+        names = [spec.name for spec in MODELS] if model == "all" else [get_spec(model).name]
+        if target not in (*LABELS, "predicted"):
+            raise UnknownTarget(f"Expected a class out of: {', '.join(LABELS)}. Received: {target[:40]!r}")
+        if method != "gradcam":
+            raise UnknownMethod(f"Expected gradcam. Received: {method[:40]!r}")
+        quality = assess(item)
+        if quality.verdict == "reject":
+            return Analysis(item, quality, model)
+        predictions = tuple(_predict(name, SCORES[name]) for name in names)
+        maps = tuple(_explain(item, prediction, target) for prediction in predictions)
+        mean = tuple(np.mean([SCORES[name] for name in names], axis=0))
+        ensemble = _predict("ensemble", mean) if model == "all" else None
+        return Analysis(item, quality, model, predictions, maps, ensemble, timings_ms={"total": 12.345})
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        return self._cards
+
+    def warm_up(self) -> None:
+        """Nothing to load."""
+
+
+class BrokenEngine(FakeEngine):
+    """Fails as a program with a fault does, or as one without weights does."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__(cards=())
+        self.error = error or WeightsMissing("Expected weights of Advanced CNN. Received: no such file.")
+
+    def analyse(
+        self, item: Slice, model: str = "advanced_cnn", target: str = "predicted", method: str = "gradcam"
+    ) -> Analysis:
+        raise self.error
+
+
+def _predict(name: str, scores: tuple[float, ...]) -> Prediction:
+    return Prediction(name, LABELS, np.array(scores), "confident" if max(scores) > 0.6 else "uncertain")
+
+
+def _explain(item: Slice, prediction: Prediction, target: str) -> ActivationMap:
+    rows, columns = np.mgrid[0 : item.rows, 0 : item.columns]
+    distance = (rows / item.rows - 0.3) ** 2 + (columns / item.columns - 0.3) ** 2
+    values = np.exp(-distance / 0.02).astype(np.float32)
+    label = prediction.label if target == "predicted" else target
+    if label == "benign" and prediction.model == "basic_cnn":
+        return ActivationMap(prediction.model, "gradcam", label, np.zeros_like(values), None)
+    return ActivationMap(prediction.model, "gradcam", label, values / values.max(), 0.72)
+
+
+@contextmanager
+def serve(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[str]:
+    """The page on a free port of this machine; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    demo = build_demo(engine, settings)
+    options = page_options(settings)
+    demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **options)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        demo.close(verbose=False)
+        with warnings.catch_warnings():  # what Gradio leaves open is collected here, not in some later test
+            warnings.simplefilter("ignore")
+            gc.collect()

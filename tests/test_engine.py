@@ -1,0 +1,95 @@
+"""The engine on toy weights: results, errors, concurrency, and a broken model that takes nothing else down."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from lungapp.engine import Engine
+from lungapp.errors import UnknownMethod, UnknownModel, UnknownTarget, WeightsMissing
+from lungapp.preprocessing import to_input
+from lungapp.registry import LABELS, MODELS
+from lungapp.slices import Slice
+
+
+@pytest.fixture(scope="module")
+def engine(toy_weights):
+    return Engine(toy_weights)
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_one_model(engine, thorax, spec):
+    analysis = engine.analyse(thorax, spec.name)
+    (prediction,), (found,) = analysis.predictions, analysis.maps
+    assert prediction.labels == LABELS
+    assert prediction.probabilities.sum() == pytest.approx(1)
+    assert prediction.status == ("confident" if prediction.probability >= 0.6 else "uncertain")
+    assert found.target == prediction.label
+    assert found.values.shape == thorax.pixels.shape
+    assert found.blank or found.values.max() == pytest.approx(1)
+    assert found.values.min() >= 0
+    assert found.inside_lungs is None or 0 <= found.inside_lungs <= 1
+    assert np.array_equal(analysis.model_input, to_input(thorax, spec)[..., 0])
+    assert analysis.timings_ms["total"] >= analysis.timings_ms["forward"] > 0
+    assert analysis.ensemble is None
+    assert analysis.agreement is None
+
+
+@pytest.mark.parametrize("target", LABELS)
+def test_any_class_can_be_explained(engine, thorax, target):
+    assert engine.analyse(thorax, "basic_cnn", target).maps[0].target == target
+
+
+def test_all_models_and_their_mean(engine, thorax):
+    analysis = engine.analyse(thorax, "all")
+    assert [prediction.model for prediction in analysis.predictions] == [spec.name for spec in MODELS]
+    assert [found.model for found in analysis.maps] == [spec.name for spec in MODELS]
+    mean = np.mean([prediction.probabilities for prediction in analysis.predictions], axis=0)
+    assert np.allclose(analysis.ensemble.probabilities, mean)
+    assert analysis.prediction is analysis.ensemble
+    labels = {prediction.label for prediction in analysis.predictions}
+    assert analysis.agreement == (len(labels) == 1)
+
+
+def test_a_rejected_slice_is_not_scored(engine):
+    analysis = engine.analyse(Slice(np.full((300, 300), -1000.0), "HU"), "basic_cnn")
+    assert analysis.status == "rejected"
+    assert analysis.quality.findings
+    assert analysis.predictions == analysis.maps == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("vgg", "predicted", "gradcam"), UnknownModel),
+        (("basic_cnn", "cancer", "gradcam"), UnknownTarget),
+        (("basic_cnn", "predicted", "x-ray"), UnknownMethod),
+    ],
+)
+def test_wrong_names_say_what_was_expected(engine, thorax, arguments, error):
+    with pytest.raises(error, match=r"Expected .+ Received: '"):
+        engine.analyse(thorax, *arguments)
+
+
+def test_concurrent_calls_give_what_single_calls_give(toy_weights, thorax):
+    engine = Engine(toy_weights)
+    others = [Slice(np.roll(thorax.pixels, shift, axis=1), "HU") for shift in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda item: engine.analyse(item, "basic_cnn"), others))
+    for item, analysis in zip(others, together, strict=True):
+        alone = engine.analyse(item, "basic_cnn")
+        assert np.allclose(alone.prediction.probabilities, analysis.prediction.probabilities, atol=1e-5)
+
+
+def test_a_model_without_weights_leaves_the_others_working(toy_weights, tmp_path, thorax):
+    for path in toy_weights.glob("basic_cnn.*"):
+        shutil.copy(path, tmp_path)
+    engine = Engine(tmp_path)
+    engine.warm_up()
+    assert [card.name for card in engine.cards()] == ["basic_cnn"]
+    with pytest.raises(WeightsMissing, match="resnet50"):
+        engine.analyse(thorax, "resnet50")
+    assert engine.analyse(thorax, "basic_cnn").predictions

@@ -1,0 +1,215 @@
+"""The three graphs, their weights on disk, and the one-pass Grad-CAM against tf-keras-vis, fresh and reloaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from tf_keras_vis.gradcam import Gradcam
+from tf_keras_vis.utils.scores import CategoricalScore
+
+from lungapp.cards import read_card
+from lungapp.errors import UnknownModel, WeightsMismatch, WeightsMissing
+from lungapp.inference import LoadedModel, frozen
+from lungapp.models import build_model, load_model
+from lungapp.preprocessing import to_input
+from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
+from lungapp.saliency import class_weights, gradcam
+from lungapp.settings import WEIGHTS
+from lungapp.weights_io import read_weights, write_weights
+
+every_model = pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+
+
+@every_model
+def test_graphs_are_flat_and_carry_the_agreed_layers(spec):
+    model = build_model(spec)
+    assert model.input_shape == (None, *spec.input_shape)
+    assert model.output_shape == (None, len(LABELS))
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    names = [layer.name for layer in model.layers]
+    assert names[-1] == "probabilities"
+    assert names.index("features") < names.index("logits") < names.index("probabilities")
+    assert model.get_layer("features").output.shape[1] >= 7
+
+
+def test_resnet50_is_the_published_one_and_takes_its_weights():
+    """All but the head must match `keras.applications`, or ImageNet weights would not fit."""
+    model = build_model(get_spec("resnet50"))
+    reference = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(224, 224, 3))
+    for layer in reference.layers:
+        if layer.weights:
+            assert [w.shape for w in model.get_layer(layer.name).weights] == [w.shape for w in layer.weights]
+    assert model.count_params() == reference.count_params() + 2048 * 3 + 3
+
+
+def test_an_unknown_spec_is_refused():
+    with pytest.raises(UnknownModel, match="Expected a model out of"):
+        build_model(ModelSpec("vgg", "VGG", ""))
+
+
+def reference_gradcam(model: keras.Model, picture: np.ndarray, index: int) -> np.ndarray:
+    """tf-keras-vis's map of the logit, at the feature maps' resolution."""
+    view = keras.Model(model.input, model.get_layer("logits").output)
+    computed = Gradcam(view, clone=False)(
+        CategoricalScore(index),
+        picture[None],
+        penultimate_layer="features",
+        seek_penultimate_conv_layer=False,  # else it walks back to the convolution before the activation
+        expand_cam=False,
+        normalize_cam=False,
+    )
+    return np.asarray(computed)[0]
+
+
+def assert_same_map(model: keras.Model, spec: ModelSpec, picture: np.ndarray) -> None:
+    features, logits = frozen(model, spec)(keras.ops.convert_to_tensor(picture[None]))
+    reference_logits = keras.Model(model.input, model.get_layer("logits").output)(picture[None])
+    assert np.allclose(logits, reference_logits, rtol=1e-3, atol=1e-3)
+    compared = 0
+    for index in range(len(LABELS)):
+        ours = gradcam(features.numpy()[0], class_weights(model)[:, index])
+        theirs = reference_gradcam(model, picture, index)
+        assert ours.shape == theirs.shape
+        if theirs.max() < 1e-6:
+            assert ours.max() < 1e-3  # blank for the one is blank for the other
+            continue
+        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.999
+        assert np.allclose(ours / ours.max(), theirs / theirs.max(), atol=0.02)
+        compared += 1
+    assert compared
+
+
+@every_model
+def test_one_pass_gradcam_equals_tf_keras_vis_fresh_and_reloaded(spec, tmp_path, thorax):
+    keras.utils.set_random_seed(5)
+    model = build_model(spec)
+    picture = to_input(thorax, spec)
+    assert_same_map(model, spec, picture)
+    write_weights(model, tmp_path / "weights.safetensors")
+    reloaded = build_model(spec)
+    read_weights(reloaded, tmp_path / "weights.safetensors")
+    assert_same_map(reloaded, spec, picture)
+
+
+@every_model
+def test_one_pass_gradcam_equals_tf_keras_vis_on_the_shipped_weights(spec, thorax):
+    model, _ = load_model(spec, WEIGHTS)
+    assert_same_map(model, spec, to_input(thorax, spec))
+
+
+@every_model
+def test_weights_survive_the_disk_within_half_precision(spec, tmp_path):
+    keras.utils.set_random_seed(1)
+    model = build_model(spec)
+    write_weights(model, tmp_path / "w.safetensors")
+    keras.utils.set_random_seed(2)
+    other = build_model(spec)
+    read_weights(other, tmp_path / "w.safetensors")
+    for before, after in zip(model.get_weights(), other.get_weights(), strict=True):
+        if before.dtype == np.float32:
+            assert np.allclose(before, after, rtol=1e-3, atol=1e-6)
+    assert (tmp_path / "w.safetensors").stat().st_size < 2.1 * model.count_params() + 200_000
+
+
+def test_kernels_out_of_half_precision_range_are_not_written(tmp_path):
+    model = build_model(MODELS[0])
+    model.get_layer("logits").kernel.assign(np.full(model.get_layer("logits").kernel.shape, 1e6))
+    with pytest.raises(ValueError, match="float16"):
+        write_weights(model, tmp_path / "w.safetensors")
+
+
+@pytest.fixture
+def spoilt(toy_weights, tmp_path):
+    """A copy of the toy weights of basic_cnn, to spoil."""
+    for path in toy_weights.glob("basic_cnn.*"):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+def test_toy_weights_load(spoilt):
+    model, card = load_model(MODELS[0], spoilt)
+    assert card.labels == LABELS
+    assert model.name == "basic_cnn"
+
+
+def test_a_digest_mismatch_is_refused(spoilt):
+    path = spoilt / "basic_cnn.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsMismatch, match="digest"):
+        load_model(MODELS[0], spoilt)
+
+
+def test_truncated_weights_are_refused_even_with_their_digest(spoilt):
+    from lungapp.weights_io import digest_of
+
+    path = spoilt / "basic_cnn.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    change_card(spoilt, weights_sha256=digest_of(path))
+    with pytest.raises(WeightsMismatch, match="safetensors"):
+        load_model(MODELS[0], spoilt)
+
+
+def test_another_models_weights_are_refused(spoilt, toy_weights):
+    from lungapp.weights_io import digest_of
+
+    path = spoilt / "basic_cnn.safetensors"
+    shutil.copy(toy_weights / "advanced_cnn.safetensors", path)
+    change_card(spoilt, weights_sha256=digest_of(path))
+    with pytest.raises(WeightsMismatch, match="tensors of basic_cnn"):
+        load_model(MODELS[0], spoilt)
+
+
+@pytest.mark.parametrize("name", ["basic_cnn.safetensors", "basic_cnn.json"])
+def test_missing_files_are_named(spoilt, name):
+    (spoilt / name).unlink()
+    with pytest.raises(WeightsMissing, match=name):
+        load_model(MODELS[0], spoilt)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"labels": ["benign", "normal", "malignant"]}, "labels"),
+        ({"input": {"size": 128, "channels": 1, "range": [0, 1]}}, "input"),
+        ({"name": "resnet50"}, "name"),
+        ({"target_layer": "other"}, "target_layer"),
+    ],
+)
+def test_a_card_of_another_spec_is_refused(spoilt, change, word):
+    change_card(spoilt, **change)
+    with pytest.raises(WeightsMismatch, match=f"Expected {word}"):
+        read_card(MODELS[0], spoilt)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "basic_cnn"}', "\x00"])
+def test_a_damaged_card_is_refused(spoilt, text):
+    (spoilt / "basic_cnn.json").write_text(text)
+    with pytest.raises(WeightsMismatch):
+        read_card(MODELS[0], spoilt)
+
+
+def change_card(folder, **change):
+    path = folder / "basic_cnn.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+@every_model
+def test_golden_probabilities_of_the_shipped_weights(spec):
+    """Any drift of reading, preprocessing, weights or arithmetic shows here."""
+    from lungapp.reading import read_slice
+    from tests.conftest import EXAMPLES
+
+    loaded = LoadedModel(spec, WEIGHTS)
+    golden = loaded.card.data["golden"]
+    _, logits = loaded.run(to_input(read_slice(EXAMPLES / golden["file"]), spec))
+    assert np.allclose(loaded.predict(logits).probabilities, golden["probabilities"], atol=0.005)
+
+
+def test_the_shipped_weights_stay_small():
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 60e6

@@ -1,0 +1,159 @@
+"""`to_input`: size, range, aspect, what it removes, and that maps come back to where they were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from examples.phantoms import phantom
+from lungapp.anatomy import body_mask, lung_mask
+from lungapp.preprocessing import MODEL_WINDOW, prepare, to_input
+from lungapp.registry import MODELS
+from lungapp.slices import Slice, SliceInfo, Window
+
+SPEC = MODELS[0]
+
+
+@given(
+    rows=st.integers(1, 300), columns=st.integers(1, 300), seed=st.integers(0, 9), unit=st.sampled_from(["HU", "grey"])
+)
+@settings(max_examples=40, deadline=None)
+def test_any_slice_gives_a_square_in_range(rows, columns, seed, unit):
+    pixels = np.random.default_rng(seed).uniform(-1000, 1000, (rows, columns))
+    picture = to_input(Slice(pixels, unit), SPEC)
+    assert picture.shape == SPEC.input_shape
+    assert picture.dtype == np.float32
+    assert picture.min() >= 0
+    assert picture.max() <= 1
+
+
+def test_it_never_writes_to_the_slice_and_repeats_itself(thorax):
+    before = thorax.pixels.copy()
+    assert np.array_equal(to_input(thorax, SPEC), to_input(thorax, SPEC))
+    assert np.array_equal(thorax.pixels, before)
+
+
+def test_grey_and_hounsfield_agree_through_the_model_window(thorax):
+    grey = Slice(np.round(255 * MODEL_WINDOW.apply(thorax.pixels)), "grey", SliceInfo("PNG"))
+    assert np.abs(to_input(grey, SPEC) - to_input(thorax, SPEC)).mean() < 0.005
+
+
+def test_sixteen_bit_greys_are_scaled_by_their_white(thorax):
+    grey = MODEL_WINDOW.apply(thorax.pixels)
+    deep = Slice(grey * 65535, "grey", SliceInfo("PNG", bits=16, white=65535))
+    assert np.allclose(to_input(deep, SPEC), to_input(thorax, SPEC), atol=1e-4)
+
+
+def test_the_body_fills_the_square_in_its_own_proportions(thorax):
+    body = body_mask(thorax.windowed(MODEL_WINDOW))
+    _, _, columns, rows = cv2.boundingRect(body.astype(np.uint8))
+    picture, frame = prepare(thorax, SPEC)
+    assert max(frame.height, frame.width) == SPEC.size
+    assert frame.width / frame.height == pytest.approx(columns / rows, rel=0.01)
+    assert not picture[: frame.at_row].any()
+    assert not picture[frame.at_row + frame.height :].any()
+
+
+@pytest.mark.parametrize("margin", [((40, 0), (0, 0)), ((0, 90), (0, 0)), ((0, 0), (70, 20)), ((30, 30), (90, 90))])
+@pytest.mark.parametrize("filling", [-1000, -1250])
+def test_margins_change_nothing(thorax, margin, filling):
+    """Black or air margins, and with them the picture's aspect ratio, must not reach the model."""
+    padded = Slice(np.pad(thorax.pixels, margin, constant_values=filling), "HU")
+    assert np.abs(to_input(padded, SPEC) - to_input(thorax, SPEC)).mean() < 0.01
+
+
+def test_the_grey_of_the_air_around_the_body_is_removed(thorax):
+    """Air is at 38 in normal and at 43 in many malignant slices, which is 30 HU apart."""
+    lighter = thorax.pixels.copy()
+    lighter[~body_mask(thorax.windowed(MODEL_WINDOW))] += 30
+    picture = to_input(Slice(lighter, "HU"), SPEC)
+    frame, expected = prepare(Slice(lighter, "HU"), SPEC)[1], prepare(thorax, SPEC)[1]
+    assert abs(frame.columns - expected.columns) <= 2  # the skin's edge moves by part of a pixel, no more
+    assert abs(frame.rows - expected.rows) <= 2
+    assert np.mean(picture[: frame.at_row]) == 0
+
+
+def test_the_table_is_removed(thorax):
+    table = thorax.pixels.copy()
+    body = body_mask(thorax.windowed(MODEL_WINDOW))
+    bottom = int(np.flatnonzero(body.any(axis=1))[-1])
+    table[bottom + 8 : bottom + 11, 20:-20] = 300
+    difference = np.abs(to_input(Slice(table, "HU"), SPEC) - to_input(thorax, SPEC))
+    assert difference.mean() < 0.002
+
+
+def test_training_sizes_show_the_same_picture(thorax):
+    half = to_input(thorax, replace(SPEC, size=112))
+    assert half.shape == (112, 112, 1)
+    shrunk = cv2.resize(to_input(thorax, SPEC)[..., 0], (112, 112), interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(half.ravel(), shrunk.ravel())[0, 1] > 0.97  # odd heights round to half a pixel apart
+
+
+def test_a_map_comes_back_to_the_place_it_was_taken_from(thorax):
+    """A spot drawn on the slice is found in the input and brought back onto the spot."""
+    spot = thorax.pixels.copy()
+    spot[110:122, 80:92] = 3000
+    _, frame = prepare(thorax, SPEC)
+    lit = to_input(Slice(spot, "HU"), SPEC)[..., 0] - to_input(thorax, SPEC)[..., 0]
+    back = frame.to_slice(np.maximum(lit, 0), thorax.pixels.shape)
+    rows, columns = np.nonzero(back > back.max() / 2)
+    assert abs(rows.mean() - 115.5) < 1
+    assert abs(columns.mean() - 85.5) < 1
+
+
+def test_a_coarse_map_keeps_its_halves(thorax):
+    values = np.zeros((14, 14), np.float32)
+    values[:, :7] = 1
+    _, frame = prepare(thorax, SPEC)
+    back = frame.to_slice(values, thorax.pixels.shape)
+    middle = frame.left + frame.columns // 2
+    inside = np.s_[frame.top : frame.top + frame.rows]
+    assert back[inside, frame.left : middle - 12].min() == 1
+    assert back[inside, middle + 12 : frame.left + frame.columns].max() == 0
+    assert back[: frame.top].max(initial=0) == 0
+
+
+def test_a_picture_without_a_body_is_taken_whole():
+    flat = Slice(np.full((50, 100), -1000.0), "HU")
+    _, frame = prepare(flat, SPEC)
+    assert (frame.top, frame.left, frame.rows, frame.columns) == (0, 0, 50, 100)
+
+
+@pytest.mark.parametrize("noise", [0, 60, 150])
+def test_lungs_and_body_are_found_in_noise(noise):
+    pixels = phantom(None, seed=5, size=256)
+    clean = MODEL_WINDOW.apply(pixels)
+    noisy = MODEL_WINDOW.apply(pixels + np.random.default_rng(0).normal(0, noise, pixels.shape))
+    for find in (body_mask, lung_mask):
+        expected, found = find(clean), find(noisy)
+        assert 2 * (expected & found).sum() / (expected.sum() + found.sum()) > 0.95
+
+
+def test_large_pictures_get_the_same_masks_from_a_smaller_copy():
+    grey = MODEL_WINDOW.apply(phantom(None, seed=5, size=256))
+    large = cv2.resize(grey, (1600, 1600), interpolation=cv2.INTER_CUBIC)
+    for find in (body_mask, lung_mask):
+        expected = cv2.resize(find(grey).astype(np.uint8), (1600, 1600), interpolation=cv2.INTER_NEAREST).astype(bool)
+        found = find(large)
+        assert found.shape == large.shape
+        assert 2 * (expected & found).sum() / (expected.sum() + found.sum()) > 0.95
+
+
+def test_the_model_window_puts_tissues_where_the_dataset_has_them():
+    greys = 255 * MODEL_WINDOW.apply(np.array([-1024.0, -1000, -100, 40, 250]))
+    assert np.abs(greys - [38, 43, 195, 220, 255]).max() < 1
+    assert isinstance(MODEL_WINDOW, Window)
+
+
+def test_every_slice_of_the_dataset_shows_its_body(dataset):
+    from lungapp.reading import read_slice
+
+    for path in sorted(dataset.glob("*/*"))[::40]:
+        grey = read_slice(path).windowed(MODEL_WINDOW)
+        assert body_mask(grey).mean() > 0.2
+        assert lung_mask(grey).sum() > 0.05 * body_mask(grey).sum()

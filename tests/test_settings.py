@@ -1,0 +1,80 @@
+"""Every variable, its default, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from lungapp.errors import InvalidSetting, LungAppError
+from lungapp.registry import DEFAULT_MODEL, MODELS
+from lungapp.settings import MAX_BYTES_RANGE, MAX_PIXELS_RANGE, WEIGHTS, Settings
+
+
+def test_defaults():
+    settings = Settings.from_env({})
+    assert settings == Settings()
+    assert settings.limits.max_bytes == 64 * 2**20
+    assert settings.limits.max_pixels == 40_000_000
+    assert settings.default_model == DEFAULT_MODEL
+    assert settings.weights == WEIGHTS == Path(__file__).resolve().parent.parent / "weights"
+
+
+def test_every_variable_is_read(tmp_path):
+    settings = Settings.from_env(
+        {
+            "LUNGAPP_MAX_BYTES": "1048576",
+            "LUNGAPP_MAX_PIXELS": " 262144 ",
+            "LUNGAPP_WEIGHTS": str(tmp_path),
+            "LUNGAPP_DEFAULT_MODEL": MODELS[0].name,
+        }
+    )
+    assert settings.limits.max_bytes == 1048576
+    assert settings.limits.max_pixels == 262144
+    assert settings.weights == tmp_path
+    assert settings.default_model == MODELS[0].name
+
+
+def test_the_process_environment_is_the_default(monkeypatch):
+    monkeypatch.setenv("LUNGAPP_MAX_BYTES", "2048")
+    assert Settings.from_env().limits.max_bytes == 2048
+
+
+@pytest.mark.parametrize(
+    "name", ["LUNGAPP_MAX_BYTES", "LUNGAPP_MAX_PIXELS", "LUNGAPP_WEIGHTS", "LUNGAPP_DEFAULT_MODEL"]
+)
+def test_empty_means_default(name):
+    assert Settings.from_env({name: " "}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[
+            (name, value)
+            for name in ("LUNGAPP_MAX_BYTES", "LUNGAPP_MAX_PIXELS")
+            for value in ("0", "-1", "1e6", "64 MiB")
+        ],
+        ("LUNGAPP_MAX_BYTES", "1_048_576"),
+        ("LUNGAPP_MAX_BYTES", "١٠٤٨٥٧٦"),
+        ("LUNGAPP_MAX_BYTES", "9" * 5000),
+        ("LUNGAPP_MAX_BYTES", str(MAX_BYTES_RANGE[0] - 1)),
+        ("LUNGAPP_MAX_BYTES", str(MAX_BYTES_RANGE[1] + 1)),
+        ("LUNGAPP_MAX_PIXELS", str(MAX_PIXELS_RANGE[0] - 1)),
+        ("LUNGAPP_MAX_PIXELS", str(MAX_PIXELS_RANGE[1] + 1)),
+        ("LUNGAPP_WEIGHTS", "/no/such/folder"),
+        ("LUNGAPP_DEFAULT_MODEL", "vgg16"),
+    ],
+)
+def test_bad_values_name_the_variable(name, value):
+    with pytest.raises(InvalidSetting, match=f"(?s){name}.*Received: .+") as caught:
+        Settings.from_env({name: value})
+    assert isinstance(caught.value, LungAppError)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("LUNGAPP_MAX_BYTES", MAX_BYTES_RANGE), ("LUNGAPP_MAX_PIXELS", MAX_PIXELS_RANGE)]
+)
+def test_both_ends_of_a_range_are_allowed(name, allowed):
+    for value in allowed:
+        limits = Settings.from_env({name: str(value)}).limits
+        assert value in (limits.max_bytes, limits.max_pixels)

@@ -1,0 +1,170 @@
+"""The page and its endpoints, on a fake engine: no TensorFlow, no browser, no network beyond this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from lungapp.errors import WeightsMissing
+from lungapp.reading import Limits
+from lungapp.registry import MODELS
+from lungapp.rendering import render_grey
+from lungapp.settings import Settings
+from lungapp.ui import EXAMPLES, about, build_demo, messages, page_options
+from lungapp.ui.analyse import open_upload
+from tests.fakes import SERVER_WARNINGS, BrokenEngine, FakeEngine, make_card, serve
+
+pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
+
+PHANTOM = EXAMPLES / "phantom-mass.png"
+LIMITS = Limits(max_pixels=2_000_000)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serve(FakeEngine(), Settings(limits=LIMITS)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Client:
+    return Client(address, verbose=False)
+
+
+def call(client: Client, file: Path, model: str = "resnet50", **rest: str) -> tuple[dict[str, Any], Path]:
+    result, overlay = client.predict(file=handle_file(str(file)), model=model, **rest, api_name="/analyse")
+    return result, Path(overlay)
+
+
+def picture(path: Path, pixels: np.ndarray) -> Path:
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_only_the_two_endpoints_are_public(client: Client) -> None:
+    described = client.view_api(return_format="dict", print_info=False)
+    assert described["unnamed_endpoints"] == {}
+    assert set(described["named_endpoints"]) == {"/analyse", "/models"}
+    parameters = described["named_endpoints"]["/analyse"]["parameters"]
+    assert [entry["parameter_name"] for entry in parameters] == ["file", "model", "target", "method"]
+    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam"]
+
+
+@pytest.mark.parametrize("model", [spec.name for spec in MODELS])
+def test_analyse_gives_the_report_and_a_lossless_overlay(client: Client, model: str) -> None:
+    result, overlay = call(client, PHANTOM, model, target="malignant")
+    assert (result["schema"], result["model"]) == ("lungapp.analysis/1", model)
+    assert sum(result["probabilities"].values()) == pytest.approx(1)
+    assert result["label"] == max(result["probabilities"], key=result["probabilities"].get)
+    assert result["activation"]["target"] == "malignant"
+    pixels = np.asarray(Image.open(overlay).convert("RGB")).astype(int)
+    assert Image.open(overlay).format == "PNG"
+    grey = render_grey(open_upload(PHANTOM.read_bytes(), LIMITS).item).astype(int)
+    assert np.abs(pixels - grey).max() > 50, "the map must be seen"
+    assert np.abs(pixels[-20:, -20:] - grey[-20:, -20:]).max() <= 1, "and nothing where there is no attention"
+
+
+def test_analyse_with_all_models(client: Client) -> None:
+    result, _ = call(client, PHANTOM, "all")
+    assert [row["model"] for row in result["predictions"]] == [spec.name for spec in MODELS]
+    assert result["agreement"] is False
+    assert result["ensemble"]["label"] == result["label"]
+
+
+def test_dicom_without_an_extension(client: Client, tmp_path: Path) -> None:
+    nameless = tmp_path / "IM000001"
+    nameless.write_bytes((EXAMPLES / "phantom-nodule.dcm").read_bytes())
+    result, _ = call(client, nameless)
+    assert (result["slice"]["format"], result["slice"]["unit"]) == ("DICOM", "HU")
+
+
+def test_a_colour_photograph_is_rejected_and_not_scored(client: Client, tmp_path: Path) -> None:
+    photo = picture(tmp_path / "photo.png", np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    result, overlay = call(client, photo)
+    assert result["status"] == "rejected"
+    assert result["quality"]["verdict"] == "reject"
+    assert "probabilities" not in result
+    assert overlay.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "vgg"}, "Expected a model name out of"),
+        ({"target": "<b>lesion</b>"}, "&lt;b&gt;lesion"),
+        ({"method": "magic"}, "Expected gradcam"),
+    ],
+)
+def test_wrong_arguments_are_named(client: Client, arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(AppError, match=message):
+        call(client, PHANTOM, **arguments)
+
+
+def test_bad_files_get_a_message_and_the_server_lives_on(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "cut.png").write_bytes(PHANTOM.read_bytes()[:5000])
+    picture(tmp_path / "huge.png", np.zeros((1500, 1500), np.uint8))
+    for name in ("notes.txt", "empty.png", "cut.png", "huge.png"):
+        with pytest.raises(AppError, match=r"Expected .+ Received: ") as caught:
+            call(client, tmp_path / name)
+        assert "Traceback" not in str(caught.value)
+        assert str(tmp_path) not in str(caught.value)
+    assert call(client, picture(tmp_path / "tiny.png", np.zeros((8, 8), np.uint8)))[0]["status"] == "rejected"
+    assert call(client, PHANTOM)[0]["label"] == "benign"
+
+
+def test_a_file_over_the_limit_is_refused_while_uploading(tmp_path: Path) -> None:
+    with serve(FakeEngine(), Settings(limits=Limits(max_bytes=2**14))) as url:
+        big = tmp_path / "big.png"
+        big.write_bytes(b"\0" * 2**15)
+        with big.open("rb") as stream:
+            answer = httpx.post(f"{url}/gradio_api/upload", files={"files": stream})
+        assert answer.status_code == 413
+
+
+def test_the_models_endpoint_gives_the_cards(client: Client) -> None:
+    assert client.predict(api_name="/models") == [make_card(spec.name).data for spec in MODELS]
+
+
+def test_the_snippet_on_the_page_runs(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = about.SNIPPET.replace(about.ADDRESS, address).replace("slice.png", str(PHANTOM))
+    exec(compile(code, "snippet", "exec"), {})
+    assert "uncertain benign {'normal': 0.08" in capsys.readouterr().out
+
+
+def test_the_page_is_built_without_tensorflow() -> None:
+    code = "import sys, app; assert app.demo; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=EXAMPLES.parent, check=True, timeout=120)
+
+
+def test_privacy_settings() -> None:
+    demo, options = build_demo(FakeEngine()), page_options(Settings())
+    assert demo.analytics_enabled is False
+    assert demo.delete_cache is not None and demo.delete_cache[1] <= 3600
+    for name in ("share", "enable_monitoring", "run_history", "show_error"):
+        assert options[name] is False
+    for component in demo.get_config_file()["components"]:
+        assert "webcam" not in (component["props"].get("sources") or [])
+        assert "share" not in (component["props"].get("buttons") or [])
+    assert "googleapis" not in options["theme"]._get_theme_css()
+    assert options["theme"]._stylesheets == []
+
+
+@pytest.mark.parametrize("error", [WeightsMissing("Expected weights. Received: none."), RuntimeError("secret")])
+def test_a_failing_engine_gives_a_message(error: Exception) -> None:
+    with serve(BrokenEngine(error)) as url:
+        client = Client(url, verbose=False)
+        with pytest.raises(AppError, match=messages.explain(error)):
+            call(client, PHANTOM)
+        assert client.predict(api_name="/models") == []

@@ -1,0 +1,125 @@
+"""The pieces of the page without a server: messages, words, figures, pictures."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lungapp.errors import UnreadableInput
+from lungapp.reading import Limits
+from lungapp.registry import LABELS, MODELS
+from lungapp.slices import Slice, SliceInfo
+from lungapp.ui import EXAMPLES, figures, messages, models, panels, words
+from lungapp.ui.analyse import open_upload
+from lungapp.ui.examples import find_examples
+from tests.fakes import FakeEngine, make_card
+
+PHANTOM = EXAMPLES / "phantom-mass.png"
+LIMITS = Limits()
+
+
+def picture(path: Path, pixels: np.ndarray) -> Path:
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_faults_are_not_shown_and_logged_without_what_they_say(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        try:
+            raise RuntimeError("Jane Doe /home/clinic")
+        except RuntimeError as error:
+            assert messages.explain(error) == messages.UNEXPECTED
+    assert "RuntimeError" in caplog.text
+    assert "Jane" not in caplog.text
+    assert Path(__file__).name in caplog.text
+
+
+def test_api_errors_are_escaped() -> None:
+    error = messages.to_gradio_error(UnreadableInput("Expected 'a'. Received: <img src=x>"))
+    assert error.message == "Expected 'a'. Received: &lt;img src=x&gt;"
+    assert error.print_exception is False
+
+
+def test_uploads_that_cannot_be_read_become_words() -> None:
+    opened = open_upload(b"nonsense", LIMITS)
+    assert opened.item is None
+    assert opened.problem.startswith("Expected ")
+    assert open_upload(None, LIMITS).problem == ""
+
+
+def test_the_answer_says_class_status_and_record() -> None:
+    item = open_upload(PHANTOM.read_bytes(), LIMITS).item
+    text = panels.answer(FakeEngine().analyse(item, "resnet50"), figures.held_out(make_card("resnet50").data))
+    for part in ("Benign", "Uncertain", "ResNet-50", "50 %", "71 % of 105 held-out slices", "60 to 80 %"):
+        assert part in text
+    for label in LABELS:
+        assert label.capitalize() in text
+
+
+def test_markup_in_findings_and_messages_is_escaped() -> None:
+    assert "<script>" not in panels.failure("<script>", "<script>")
+    item = Slice(np.zeros((300, 300)), "grey", SliceInfo("<script>"))
+    assert "<script>" not in panels.pictures(item)
+
+
+def test_figures_may_be_missing_or_plain() -> None:
+    card = {"metrics": {"grouped": {"accuracy": 0.5}, "image_level": {"accuracy": {"value": 0.98}, "f1_macro": None}}}
+    assert figures.held_out(card) == (
+        "This model was right on 50 % of held-out slices, none similar to what it learnt from."
+    )
+    assert figures.held_out(None) == figures.held_out({}) == figures.held_out({"metrics": []}) == ""
+    text = models.comparison("image_level", {MODELS[0].name: card})
+    assert "98 %" in text
+    assert "not measured" in text
+    assert "no weights here" in models.model_section(MODELS[0], None)
+    assert "<table>" not in models.model_section(MODELS[0], card)
+    assert models.model_section(MODELS[0], make_card(MODELS[0].name).data).count("<table>") == 2
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.997, "over 99 %"), (1, "100 %")]
+)
+def test_percentages_do_not_claim_certainty(share: float, text: str) -> None:
+    assert words.percent(share) == text
+
+
+def test_attention_in_words() -> None:
+    item = open_upload(PHANTOM.read_bytes(), LIMITS).item
+    engine = FakeEngine()
+    assert "Most of the attention (72 %)" in words.attention(engine.analyse(item, "resnet50").maps[0])
+    assert "nothing is coloured" in words.attention(engine.analyse(item, "basic_cnn", "benign").maps[0])
+
+
+@pytest.mark.parametrize(("at", "place"), [((0, 1), "upper left"), ((4, 4), "centre"), ((4, 8), "middle right")])
+def test_the_highest_place_in_words(at: tuple[int, int], place: str) -> None:
+    values = np.zeros((9, 9))
+    values[at] = 1
+    assert words.place_of_peak(values) == place
+
+
+def test_examples_are_labelled_and_damaged_ones_left_out(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    gradient = np.tile(np.arange(200, dtype=np.uint8), (200, 1))
+    picture(tmp_path / "phantom-clear.png", gradient)
+    picture(tmp_path / "real" / "benign.png", gradient)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "notes.md").write_text("no slice")
+    titles = [example.title for example in find_examples(tmp_path)]
+    assert titles == ["Clear (synthetic)", "Benign (real)"]
+    thumbnail = find_examples(tmp_path)[0].thumbnail
+    assert thumbnail.startswith("data:image/png;base64,")
+    assert find_examples(tmp_path / "nowhere") == []
+
+
+def test_the_overlay_layer_blends_as_the_overlay_does() -> None:
+    item = open_upload(PHANTOM.read_bytes(), LIMITS).item
+    activation = FakeEngine().analyse(item, "advanced_cnn").maps[0]
+    text = panels.pictures(item, activation)
+    assert text.count("<img") == 4, "slice, slice below the layer, layer, colour bar"
+    assert text.count('alt=""') == 1, "only the layer is without words of its own"
+    assert "highest in the upper left of the picture" in text
+    assert panels.pictures(item).count("<img") == 1, "a rejected slice has no overlay"

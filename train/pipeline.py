@@ -1,0 +1,83 @@
+"""Dataset files → model inputs in memory → tf.data."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from lungapp.errors import DatasetDamaged
+from lungapp.preprocessing import to_input
+from lungapp.reading import read_slice
+from lungapp.registry import LABELS, ModelSpec
+from train.augment import augment
+from train.data import Entry, read_manifest, read_split
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One side of a split: ``inputs`` (n, size, size, 1) float32, ``labels`` (n,) int, ``groups`` (n,) int."""
+
+    files: tuple[str, ...]
+    inputs: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+
+def entries_of(protocol: str, part: str) -> list[Entry]:
+    """The distinct entries of the committed manifest that belong to ``part`` under ``protocol``."""
+    parts = read_split(protocol)
+    return [entry for entry in read_manifest() if parts.get(entry.file) == part]
+
+
+def load_part(root: Path, entries: list[Entry], spec: ModelSpec, size: int | None = None) -> Part:
+    """Read and prepare ``entries`` below ``root`` at ``size`` (default: the spec's), with a progress bar.
+
+    Raises `DatasetDamaged` where a file of the manifest is missing.
+    """
+    missing = [entry.file for entry in entries if not (root / entry.file).is_file()]
+    if missing:
+        raise DatasetDamaged(
+            f"Expected every file of the manifest. Missing: {len(missing)}, first {missing[0]!r}. "
+            "Run `python -m train.data` to write a manifest of your copy."
+        )
+    spec = replace(spec, size=size or spec.size)
+    with ThreadPoolExecutor() as pool:
+        pictures = pool.map(lambda entry: to_input(read_slice(root / entry.file), spec), entries)
+        inputs = np.stack(
+            list(tqdm(pictures, total=len(entries), desc=f"reading at {spec.size}", leave=False, mininterval=1))
+        )
+    labels = np.array([LABELS.index(entry.label) for entry in entries])
+    return Part(tuple(e.file for e in entries), inputs, labels, np.array([entry.group for entry in entries]))
+
+
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """(labels,) float32: inverse class frequency, so that each class weighs the same in the loss."""
+    counts = np.bincount(labels, minlength=len(LABELS))
+    return (len(labels) / (len(LABELS) * counts)).astype(np.float32)
+
+
+def training_batches(part: Part, batch: int, seed: int) -> tf.data.Dataset:
+    """Shuffled, augmented batches (inputs, one-hot labels, sample weights), prepared while the model computes."""
+    targets = np.eye(len(LABELS), dtype=np.float32)[part.labels]
+    weights = class_weights(part.labels)[part.labels]
+    random = np.random.default_rng(seed)
+    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, weights))
+    data = data.shuffle(len(part.labels), seed=seed, reshuffle_each_iteration=True).batch(batch)
+
+    def augmented(x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        changed = tf.numpy_function(lambda pictures: augment(pictures, random), [x], tf.float32)
+        return tf.ensure_shape(changed, x.shape), y, w
+
+    return data.map(augmented).prefetch(tf.data.AUTOTUNE)
+
+
+def plain_batches(part: Part, batch: int = 32) -> tf.data.Dataset:
+    """Batches for validation: in order, not augmented, weighted like training."""
+    targets = np.eye(len(LABELS), dtype=np.float32)[part.labels]
+    weights = class_weights(part.labels)[part.labels]
+    return tf.data.Dataset.from_tensor_slices((part.inputs, targets, weights)).batch(batch).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,48 @@
+"""Pictures of training and evaluation, drawn with matplotlib off screen."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def plot_history(run: Path) -> None:
+    """Draw loss and balanced accuracy over the epochs of all stages of ``run`` into ``history.png``."""
+    rows: list[dict[str, float]] = []
+    ends = []
+    for log in sorted(run.glob("stage*.csv")):
+        with log.open(newline="") as file:
+            rows += [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        ends.append(len(rows))
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    for axes, key, title in zip(
+        figure.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Balanced accuracy"), strict=True
+    ):
+        for prefix, name in (("", "training"), ("val_", "validation")):
+            axes.plot(range(1, len(rows) + 1), [row[prefix + key] for row in rows], label=name)
+        for end in ends[:-1]:
+            axes.axvline(end + 0.5, color="grey", linewidth=0.8, linestyle=":")
+        axes.set(title=title, xlabel="Epoch")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(run / "history.png", dpi=110)
+
+
+def plot_confusion(matrix: np.ndarray, labels: tuple[str, ...], title: str, path: Path) -> None:
+    """Draw a confusion matrix (truth in rows, prediction in columns) with counts and row shares."""
+    figure = Figure(figsize=(4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(matrix.shape):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = f"{matrix[row, column]}\n{shares[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+    ticks = range(len(labels))
+    axes.set(xlabel="Predicted", ylabel="True", title=title)
+    axes.set_xticks(ticks, labels)
+    axes.set_yticks(ticks, labels)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,54 @@
+"""Logits of a model on held-out slices, and the small CSV files that keep them."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from lungapp.registry import LABELS
+from train.pipeline import Part
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """``logits`` (n, labels) float64, ``labels`` (n,) int, ``groups`` (n,) int, one row a held-out slice."""
+
+    files: tuple[str, ...]
+    logits: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def probabilities(self, temperature: float = 1.0) -> np.ndarray:
+        """(n, labels) softmax of the logits over ``temperature``."""
+        scaled = self.logits / temperature
+        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def logits_of(model: keras.Model, inputs: np.ndarray, batch: int = 32) -> np.ndarray:
+    """(n, labels) float32 logits for inputs (n, size, size, 1)."""
+    view = keras.Model(model.input, model.get_layer("logits").output)
+    return view.predict(inputs, batch_size=batch, verbose=0)
+
+
+def write_predictions(path: Path, part: Part, logits: np.ndarray) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "label", "group", *LABELS))
+        for name, label, group, row in zip(part.files, part.labels, part.groups, logits, strict=True):
+            writer.writerow((name, LABELS[label], group, *(f"{value:.4f}" for value in row)))
+
+
+def read_predictions(path: Path) -> Predictions:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return Predictions(
+        tuple(row["file"] for row in rows),
+        np.array([[float(row[label]) for label in LABELS] for row in rows]),
+        np.array([LABELS.index(row["label"]) for row in rows]),
+        np.array([int(row["group"]) for row in rows]),
+    )
