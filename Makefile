@@ -52,7 +52,8 @@ examples: $(VENV)/dev.stamp  ## add one held-out real slice a class to the page'
 	$(RUN) -m train.examples $(DATA_OPTION)
 
 screenshots: $(VENV)/dev.stamp  ## make the README's pictures anew
-	$(RUN) docs/screenshots.py
+	$(RUN) -m docs.screenshots
+	$(RUN) -m docs.preprocessing_picture
 
 lock: $(VENV)/dev.stamp  ## pin every dependency anew from the two .in files
 	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements.in -o requirements.txt

@@ -1,6 +1,6 @@
 """Takes the pictures of the page that the README shows: ``python -m docs.screenshots [--to FOLDER]``.
 
-Needs Chromium and the weights of all models. It only ever shows a phantom, never a slice of the dataset.
+Needs Chromium and trained weights. It only ever shows a phantom, never a slice of the dataset.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from lungapp.engine import Engine
-from lungapp.registry import MODELS
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, build_demo, page_options
 
@@ -31,8 +30,8 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder the pictures are written to")
     folder = parser.parse_args().to
     engine, settings = Engine(), Settings()
-    if len(engine.cards()) < len(MODELS):
-        sys.exit("Expected the weights of all models. Received: some are missing.")
+    if not engine.cards():
+        sys.exit("Expected the weights of at least one model. Received: none.")
     chromium = os.environ.get("LUNGAPP_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as phantoms, sync_playwright() as playwright:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lungapp.errors import WeightsMismatch, WeightsMissing
-from lungapp.registry import ModelSpec
+from lungapp.registry import MODELS, ModelSpec
 
 REQUIRED = ("name", "labels", "input", "target_layer", "weights_sha256", "calibration", "metrics")
 
@@ -40,6 +40,11 @@ class ModelCard:
     def confident_above(self) -> float:
         """Calibrated probability from which a prediction counts as confident."""
         return float(self.data["calibration"]["confident_above"])
+
+
+def shipped(folder: Path) -> tuple[ModelSpec, ...]:
+    """The specs that have a card in ``folder``, in the registry's order."""
+    return tuple(spec for spec in MODELS if (folder / f"{spec.name}.json").is_file())
 
 
 def read_card(spec: ModelSpec, folder: Path) -> ModelCard:

@@ -5,6 +5,7 @@ TensorFlow is imported when the first model is loaded, not before, so the page i
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -55,11 +56,8 @@ class Engine:
 
     def warm_up(self) -> None:
         """Load every model that can be loaded, so that the first analysis does not wait for it."""
-        for spec in MODELS:
-            try:
-                self._model(spec)
-            except WeightsError:
-                continue
+        with contextlib.suppress(WeightsError):
+            self._all_models()
 
     def analyse(
         self, item: Slice, model: str = DEFAULT_MODEL, target: str = PREDICTED, method: str = "gradcam"
@@ -68,7 +66,7 @@ class Engine:
 
         Parameters
         ----------
-        model : a model's name, or "all" for the three and their ensemble.
+        model : a model's name, or "all" for every model that has weights, and their ensemble.
         target : the class to explain, or "predicted" for each model's own.
         method : "gradcam".
 
@@ -76,14 +74,14 @@ class Engine:
         ------
         UnknownModel, UnknownTarget, UnknownMethod, WeightsError
         """
-        specs = MODELS if model == ALL else (get_spec(model),)
+        spec = MODELS[0] if model == ALL else get_spec(model)  # all models share one input
         _check(target, method)
         clock = _Clock()
         quality = clock.time("quality", lambda: assess(item))
         if quality.verdict == "reject":
             return Analysis(item, quality, model, timings_ms=clock.stop())
-        models = clock.time("load", lambda: [self._model(spec) for spec in specs])
-        prepared = clock.time("prepare", lambda: prepare(item, specs[0]))
+        models = clock.time("load", lambda: self._all_models() if model == ALL else [self._model(spec)])
+        prepared = clock.time("prepare", lambda: prepare(item, spec))
         outputs = clock.time("forward", lambda: [loaded.run(prepared[0]) for loaded in models])
         predictions = tuple(loaded.predict(logits) for loaded, (_, logits) in zip(models, outputs, strict=True))
         maps = clock.time(
@@ -100,6 +98,18 @@ class Engine:
             model_input=prepared[0][..., 0],
             timings_ms=clock.stop(),
         )
+
+    def _all_models(self) -> list[LoadedModel]:
+        """Every model that can be loaded; raises the first one's error where none can."""
+        loaded, errors = [], []
+        for spec in MODELS:
+            try:
+                loaded.append(self._model(spec))
+            except WeightsError as error:
+                errors.append(error)
+        if not loaded:
+            raise errors[0]
+        return loaded
 
     def _model(self, spec: ModelSpec) -> LoadedModel:
         with self._lock:

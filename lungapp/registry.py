@@ -33,7 +33,7 @@ class ModelSpec:
 MODELS: tuple[ModelSpec, ...] = (
     ModelSpec("basic_cnn", "Basic CNN", "Three convolution layers: a small, quick reference."),
     ModelSpec("resnet50", "ResNet-50", "The standard 50-layer residual network."),
-    ModelSpec("advanced_cnn", "Advanced CNN", "A compact residual network with batch normalisation."),
+    ModelSpec("advanced_cnn", "Advanced CNN", "Seven convolutions with batch normalisation, quick."),
 )
 
 DEFAULT_MODEL = "advanced_cnn"

@@ -93,3 +93,11 @@ def test_a_model_without_weights_leaves_the_others_working(toy_weights, tmp_path
     with pytest.raises(WeightsMissing, match="resnet50"):
         engine.analyse(thorax, "resnet50")
     assert engine.analyse(thorax, "basic_cnn").predictions
+    assert [prediction.model for prediction in engine.analyse(thorax, "all").predictions] == ["basic_cnn"]
+
+
+def test_no_weights_at_all_are_an_error_with_words(tmp_path, thorax):
+    engine = Engine(tmp_path)
+    engine.warm_up()
+    with pytest.raises(WeightsMissing, match="Expected the model card"):
+        engine.analyse(thorax, "all")

@@ -11,7 +11,7 @@ import pytest
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
 
-from lungapp.cards import read_card
+from lungapp.cards import read_card, shipped
 from lungapp.errors import UnknownModel, WeightsMismatch, WeightsMissing
 from lungapp.inference import LoadedModel, frozen
 from lungapp.models import build_model, load_model
@@ -21,6 +21,8 @@ from lungapp.saliency import class_weights, gradcam
 from lungapp.settings import WEIGHTS
 from lungapp.weights_io import read_weights, write_weights
 
+SHIPPED = shipped(WEIGHTS)
+every_shipped_model = pytest.mark.parametrize("spec", SHIPPED, ids=lambda spec: spec.name)
 every_model = pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 
 
@@ -95,7 +97,7 @@ def test_one_pass_gradcam_equals_tf_keras_vis_fresh_and_reloaded(spec, tmp_path,
     assert_same_map(reloaded, spec, picture)
 
 
-@every_model
+@every_shipped_model
 def test_one_pass_gradcam_equals_tf_keras_vis_on_the_shipped_weights(spec, thorax):
     model, _ = load_model(spec, WEIGHTS)
     assert_same_map(model, spec, to_input(thorax, spec))
@@ -199,7 +201,11 @@ def change_card(folder, **change):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
 
 
-@every_model
+def test_weights_are_shipped():
+    assert {"basic_cnn", "advanced_cnn"} <= {spec.name for spec in SHIPPED}
+
+
+@every_shipped_model
 def test_golden_probabilities_of_the_shipped_weights(spec):
     """Any drift of reading, preprocessing, weights or arithmetic shows here."""
     from lungapp.reading import read_slice

@@ -12,19 +12,21 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-ROTATION = 10.0
+cv2.setNumThreads(1)  # its threads would fight TensorFlow's for the same cores
+
+ROTATION = 15.0
 """Largest rotation to either side, in degrees."""
 
-ZOOM = 0.10
+ZOOM = 0.15
 """Largest relative change of scale; the same bound for the shift, as a share of a third of the side."""
 
-WINDOW = 0.10
+WINDOW = 0.12
 """Largest relative change of the window's width, and of its centre as a share of half the width."""
 
 BLUR = 0.7
 """Largest standard deviation of a Gaussian blur, in pixels."""
 
-NOISE = 0.03
+NOISE = 0.02
 """Largest standard deviation of added Gaussian noise."""
 
 

@@ -146,9 +146,10 @@ def similarity_groups(pictures: list[np.ndarray], threshold: float = SIMILAR) ->
     """Number the groups of slices that look alike: single linkage on the correlation of 64 x 64 thumbnails.
 
     At a correlation of 0.90 the 1,054 distinct slices fall into 117 groups, the largest of 54 slices, two of them
-    across classes; 110 patients were scanned. Looked at, groups are runs of neighbouring slices of one patient. At
-    0.95 runs break apart (178 groups), so neighbours would part; at 0.85 single linkage chains 630 slices of
-    different patients together. A published audit of this dataset also arrives at 117.
+    across classes; 110 patients were scanned. Looked at, groups are runs of consecutive file numbers that show one
+    patient, here and there two of like build chained together. At 0.95 runs break apart (178 groups), so neighbours
+    would part; at 0.85 single linkage chains 630 slices of many patients. A published audit of this dataset also
+    arrives at 117. Levels of a patient that look different can still lie in different groups.
 
     Parameters
     ----------

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lungapp.cards import read_card
+from lungapp.cards import read_card, shipped
 from lungapp.errors import LungAppError
 from lungapp.models import load_model
-from lungapp.registry import MODELS, ModelSpec, get_spec
+from lungapp.registry import ModelSpec, get_spec
 from lungapp.settings import WEIGHTS
 from train.calibrate import calibrate
 from train.card import confident_figures, golden, protocol_figures
@@ -81,7 +81,7 @@ def differences(expected: Any, received: Any, where: str = "") -> Iterator[str]:
 def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [spec.name for spec in MODELS]
+    names = [spec.name for spec in shipped(WEIGHTS)]
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(names)}")
     parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
     parser.add_argument("--write", action="store_true", help="render the table into README.md")

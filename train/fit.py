@@ -23,6 +23,7 @@ from lungapp.registry import MODELS, ModelSpec, get_spec
 from lungapp.weights_io import read_weights, write_weights
 from train.card import make_card
 from train.data import PROTOCOLS, find_dataset
+from train.fused import with_fused_normalisation
 from train.metrics import FIGURES
 from train.pipeline import entries_of, load_part, plain_batches, training_batches
 from train.plots import plot_confusion, plot_history
@@ -43,7 +44,7 @@ def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretra
     validation_entries, training_entries = entries_of(protocol, "validation"), entries_of(protocol, "train")
     previous: keras.Model | None = None
     for number, stage in enumerate(stages, start=1):
-        model = build_model(replace(spec, size=stage.size))
+        model = with_fused_normalisation(build_model(replace(spec, size=stage.size)))
         best = run / f"stage{number}.weights.h5"
         if previous is not None:
             model.set_weights(previous.get_weights())
@@ -94,7 +95,7 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
         keras.callbacks.ModelCheckpoint(
             run / f"stage{number}.weights.h5", monitor="val_loss", save_best_only=True, save_weights_only=True
         ),
-        keras.callbacks.EarlyStopping(monitor="val_loss", patience=max(8, stage.epochs // 3), verbose=1),
+        keras.callbacks.EarlyStopping(monitor="val_loss", patience=max(10, stage.epochs // 2), verbose=1),
         keras.callbacks.CSVLogger(run / f"stage{number}.csv", append=True),
         keras.callbacks.TerminateOnNaN(),
     ]
@@ -104,6 +105,7 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
         training_batches(training, stage.batch, seed),
         validation_data=plain_batches(validation),
         epochs=stage.epochs,
+        shuffle=False,  # the dataset shuffles
         callbacks=callbacks,
         verbose="auto" if sys.stdout.isatty() else 2,
     )

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lungapp.cards import read_card
-from lungapp.registry import MODELS
+from lungapp.cards import read_card, shipped
 from lungapp.settings import WEIGHTS
 from train.baselines import FILE
 
@@ -29,7 +28,7 @@ TITLES = {
 
 def render_table() -> str:
     """Markdown: a table per protocol, models first, then the baselines; every figure with its 95 % interval."""
-    figures = {spec.title: read_card(spec, WEIGHTS).data["metrics"] for spec in MODELS}
+    figures = {spec.title: read_card(spec, WEIGHTS).data["metrics"] for spec in shipped(WEIGHTS)}
     baselines = json.loads(FILE.read_text(encoding="utf-8"))
     figures |= {title: baselines[name] for name, title in BASELINES.items()}
     return "\n\n".join(_protocol(protocol, title, figures) for protocol, title in TITLES.items())

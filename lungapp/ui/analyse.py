@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from lungapp.reading import Limits, read_slice
-from lungapp.registry import LABELS, MODELS
+from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.rendering import DEFAULT_OPACITY
 from lungapp.settings import Settings
 from lungapp.slices import Slice
@@ -53,7 +53,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
             file = gr.File(
                 label="CT slice (PNG, JPEG, TIFF, BMP or DICOM)", type="binary", height=170, elem_id="la-file"
             )
-            choices = [(f"{spec.title}: {spec.summary}", spec.name) for spec in MODELS]
+            choices = [(_describe(spec, records), spec.name) for spec in MODELS]
             model = gr.Radio(choices, value=settings.default_model, label="Model", elem_id="la-model")
             button = gr.Button("Analyse", variant="primary", elem_id="la-button")
             _build_examples(find_examples(examples), file)
@@ -87,6 +87,10 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         concurrency_id="model",
         api_visibility="private",
     )
+
+
+def _describe(spec: ModelSpec, records: Records) -> str:
+    return f"{spec.title}: {spec.summary}" + ("" if spec.name in records else " Not available: no weights here.")
 
 
 def open_upload(data: bytes | None, limits: Limits) -> Opened:

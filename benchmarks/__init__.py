@@ -1,0 +1,1 @@
+"""Measurements that print ratios, each measured in one run; none of them is a test."""

@@ -1,0 +1,37 @@
+"""The import rules, and what a fresh interpreter loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def fresh(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["lungapp", "lungapp.engine", "lungapp.ui", "lungapp.report", "lungapp.rendering", "lungapp.quality", "app"],
+)
+def test_nothing_of_the_page_loads_tensorflow(module):
+    """TensorFlow takes seconds to import; only the first score needs it."""
+    code = f"import sys, {module}; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    assert fresh(code) == "[]"
+
+
+def test_cards_are_read_without_tensorflow():
+    code = "import sys, lungapp; lungapp.Engine().cards(); print('tensorflow' in sys.modules)"
+    assert fresh(code) == "False"
+
+
+def test_the_import_rules_hold():
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml")) == 0
