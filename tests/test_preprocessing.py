@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.phantoms import phantom
+from lungapp import anatomy
 from lungapp.anatomy import body_mask, lung_mask
 from lungapp.preprocessing import MODEL_WINDOW, prepare, to_input
 from lungapp.registry import MODELS
@@ -142,6 +143,14 @@ def test_large_pictures_get_the_same_masks_from_a_smaller_copy():
         found = find(large)
         assert found.shape == large.shape
         assert 2 * (expected & found).sum() / (expected.sum() + found.sum()) > 0.95
+
+
+def test_large_pictures_are_looked_at_in_a_small_size(monkeypatch):
+    shapes = []
+    largest = anatomy._largest_region
+    monkeypatch.setattr(anatomy, "_largest_region", lambda mask: shapes.append(mask.shape) or largest(mask))
+    assert body_mask(np.ones((1500, 3000), np.float32)).all()
+    assert shapes == [(anatomy.MAX_SIDE // 2, anatomy.MAX_SIDE)]
 
 
 def test_the_model_window_puts_tissues_where_the_dataset_has_them():

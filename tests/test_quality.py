@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from lungapp.anatomy import MAX_SIDE, body_mask
 from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.quality import MAX_COLOUR, MIN_SIDE, assess
 from lungapp.reading import read_slice
@@ -96,18 +95,6 @@ def test_another_window_is_a_warning_for_greys_only():
     dense = chest + 220  # as grey the same as another window, in HU a fact about the patient
     assert codes(as_grey(dense)) == ["unknown_window"]
     assert codes(Slice(dense, "HU")) == []
-
-
-def test_a_large_picture_is_looked_at_in_a_small_size(monkeypatch):
-    shapes = []
-
-    def spy(grey: np.ndarray) -> np.ndarray:
-        shapes.append(grey.shape)
-        return body_mask(grey)
-
-    monkeypatch.setattr("lungapp.quality.body_mask", spy)
-    assess(Slice(draw_chest(1500, 3000), "HU"))
-    assert shapes == [(MAX_SIDE // 2, MAX_SIDE)]
 
 
 def test_a_mediastinal_window_is_not_scored():

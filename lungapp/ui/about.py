@@ -15,7 +15,7 @@ SNIPPET = f"""from gradio_client import Client, handle_file
 client = Client("{ADDRESS}")
 report, overlay = client.predict(
     file=handle_file("slice.png"),
-    model="resnet50",
+    model="advanced_cnn",
     api_name="/analyse",
 )
 print(report["status"], report.get("label"), report.get("probabilities"))
