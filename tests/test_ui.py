@@ -140,7 +140,7 @@ def test_the_models_endpoint_gives_the_cards(client: Client) -> None:
 def test_the_snippet_on_the_page_runs(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = about.SNIPPET.replace(about.ADDRESS, address).replace("slice.png", str(PHANTOM))
     exec(compile(code, "snippet", "exec"), {})
-    assert "uncertain benign {'normal': 0.08" in capsys.readouterr().out
+    assert "confident malignant {'normal': 0.004" in capsys.readouterr().out
 
 
 def test_the_page_is_built_without_tensorflow() -> None:

@@ -2,7 +2,8 @@
 
     python -m train.publish MODEL [--runs runs] [--seed 0]
 
-The weights are those of the ``grouped`` run; the image-level figures come from all ``image_level`` runs of the model.
+The weights are those of the ``grouped`` run; the image-level figures come from all finished
+``image_level`` runs of the model.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def publish(spec: ModelSpec, runs: Path, seed: int) -> None:
     weights = WEIGHTS / f"{spec.name}.safetensors"
     shutil.copyfile(own / "weights.safetensors", weights)
     shutil.copyfile(own / "history.png", WEIGHTS / f"{spec.name}-history.png")
-    chosen = [own, *sorted((runs / "image_level").glob(f"{spec.name}-seed*"))]
+    finished = (card.parent for card in (runs / "image_level").glob(f"{spec.name}-seed*/card.json"))
+    chosen = [own, *sorted(finished)]
     for run in chosen:
         kept = PREDICTIONS / run.parent.name / run.name
         kept.mkdir(parents=True, exist_ok=True)
