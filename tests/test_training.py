@@ -18,12 +18,14 @@ from lungapp.registry import LABELS, MODELS, get_spec
 from tests.conftest import write_dataset
 from train import augment, baselines, card, fit, pipeline, publish, recipes
 from train.calibrate import calibrate, confidence_threshold, fit_temperature
-from train.data import build_manifest, split, write_manifest, write_split
+from train.data import build_manifest, split, write_manifest
 from train.evaluate import differences
-from train.metrics import FIGURES, expected_calibration_error, figures, sensitivity_at_95_specificity
-from train.pipeline import class_weights, training_batches
+from train.fused import with_fused_normalisation
+from train.group_head import with_group_head
+from train.metrics import FIGURES, Judged, expected_calibration_error, figures, sensitivity_at_95_specificity
+from train.pipeline import class_weights, training_batches, validation_batches
 from train.predict import Predictions
-from train.pretrained import load_backbone
+from train.pretrained import load_backbone, silence_residuals
 from train.recipes import recipe
 
 
@@ -76,8 +78,63 @@ def test_training_batches_cover_every_slice_once_an_epoch():
     part = pipeline.Part(("",) * 20, inputs, np.arange(20) % 3, np.arange(20))
     batches = list(training_batches(part, 8, seed=0))
     assert [len(x) for x, _, _ in batches] == [8, 8, 4]
-    targets = np.concatenate([y for _, y, _ in batches])
+    targets = np.concatenate([y["probabilities"] for _, y, _ in batches])
     assert targets.sum(axis=0).tolist() == [7, 7, 6]
+    groups = np.concatenate([y["groups"] for _, y, _ in batches])
+    assert groups.sum(axis=0).tolist() == [1] * 20
+
+
+def test_a_group_on_two_labels_makes_two_classes():
+    part = pipeline.Part(("",) * 4, np.zeros((4, 8, 8, 1), np.float32), np.array([0, 1, 1, 0]), np.array([5, 5, 9, 5]))
+    assert pipeline.group_classes(part).tolist() == [0, 1, 2, 0]
+
+
+def test_validation_judges_the_labels_alone():
+    """The loss that picks the epoch is the labels': validation groups are unknown to the model."""
+    inputs = np.random.default_rng(0).uniform(0, 1, (8, 224, 224, 1)).astype(np.float32)
+    part = pipeline.Part(("",) * 8, inputs, np.arange(8) % 3, np.arange(8) + 100)
+    model = build_model(get_spec("basic_cnn"))
+    two_headed = with_group_head(model, 5)
+    loss = keras.losses.CategoricalCrossentropy()
+    two_headed.compile(loss={"probabilities": loss, "groups": loss}, loss_weights={"probabilities": 1, "groups": 0.5})
+    found = two_headed.evaluate(validation_batches(part, 5), return_dict=True, verbose=0)
+    probabilities = model.predict(inputs, verbose=0)[np.arange(8), part.labels]
+    expected = np.mean(-np.log(probabilities) * class_weights(part.labels)[part.labels])
+    assert found["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_group_head_leaves_the_model_as_it_was():
+    model = build_model(get_spec("basic_cnn"))
+    before = len(model.weights)
+    two_headed = with_group_head(model, 7)
+    picture = np.full((1, 224, 224, 1), 0.5, np.float32)
+    found = two_headed.predict(picture, verbose=0)
+    assert found["groups"].shape == (1, 7)
+    assert np.allclose(found["probabilities"], model.predict(picture, verbose=0), atol=1e-6)
+    assert len(model.weights) == before
+
+
+def test_silent_residuals_leave_a_block_its_shortcut():
+    model = build_model(replace(get_spec("resnet50"), size=64))
+    silence_residuals(model)
+    view = keras.Model(model.input, [model.get_layer(f"conv2_block{block}_out").output for block in (1, 2, 3)])
+    picture = np.random.default_rng(0).uniform(0, 1, (1, 64, 64, 1)).astype(np.float32)
+    first, second, third = view.predict(picture, verbose=0)
+    assert first.any()
+    assert np.array_equal(first, second)
+    assert np.array_equal(second, third)
+
+
+def test_fused_normalisation_is_keras_normalisation():
+    random = np.random.default_rng(0)
+    inputs = keras.Input((6, 5, 4))
+    model = keras.Model(inputs, keras.layers.BatchNormalization()(inputs))
+    model.set_weights([random.uniform(0.5, 2, w.shape) for w in model.weights])
+    fused = with_fused_normalisation(model)
+    x = random.normal(size=(3, 6, 5, 4)).astype(np.float32)
+    for training in (False, True):
+        expected, found = (keras.ops.convert_to_numpy(m(x, training=training)) for m in (model, fused))
+        assert np.allclose(found, expected, atol=1e-4)
 
 
 PERFECT = np.eye(3)[[0, 1, 2, 0, 2, 2]] * 0.97 + 0.01
@@ -85,7 +142,7 @@ TRUTH = np.array([0, 1, 2, 0, 2, 2])
 
 
 def test_figures_of_a_perfect_model():
-    found = figures(PERFECT[None], TRUTH, np.arange(6))
+    found = figures([Judged(PERFECT, TRUTH, np.arange(6))])
     for name in set(FIGURES) - {"ece"}:
         assert found[name] == {"value": 1.0, "interval": [1.0, 1.0]}
     assert found["confusion_matrix"] == [[2, 0, 0], [0, 1, 0], [0, 0, 3]]
@@ -94,7 +151,7 @@ def test_figures_of_a_perfect_model():
 
 def test_figures_by_hand():
     predicted = np.array([0, 0, 2, 2, 2, 2])
-    found = figures((np.eye(3)[predicted])[None], TRUTH, np.arange(6))
+    found = figures([Judged(np.eye(3)[predicted], TRUTH, np.arange(6))])
     assert found["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-4)
     assert found["balanced_accuracy"]["value"] == pytest.approx((1 / 2 + 0 + 1) / 3, abs=1e-4)
     assert found["precision_macro"]["value"] == pytest.approx((1 / 2 + 0 + 3 / 4) / 3, abs=1e-4)
@@ -105,7 +162,7 @@ def test_the_interval_of_an_accuracy_is_the_binomial_one():
     random = np.random.default_rng(0)
     labels = np.tile([0, 1, 2], 100)
     predicted = np.where(random.random(300) < 0.8, labels, (labels + 1) % 3)
-    found = figures(np.eye(3)[predicted][None], labels, np.arange(300))["accuracy"]
+    found = figures([Judged(np.eye(3)[predicted], labels, np.arange(300))])["accuracy"]
     expected = 1.96 * np.sqrt(found["value"] * (1 - found["value"]) / 300)
     assert found["interval"][1] - found["interval"][0] == pytest.approx(2 * expected, rel=0.15)
 
@@ -115,18 +172,35 @@ def test_intervals_over_groups_are_wider_than_over_slices():
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(30) % 3, 10)
     right = np.repeat(random.random(30) < 0.7, 10)
-    probabilities = np.eye(3)[np.where(right, labels, (labels + 1) % 3)][None]
-    slices = figures(probabilities, labels, np.arange(300))["accuracy"]["interval"]
-    groups = figures(probabilities, labels, np.repeat(np.arange(30), 10))["accuracy"]["interval"]
+    probabilities = np.eye(3)[np.where(right, labels, (labels + 1) % 3)]
+    slices = figures([Judged(probabilities, labels, np.arange(300))])["accuracy"]["interval"]
+    groups = figures([Judged(probabilities, labels, np.repeat(np.arange(30), 10))])["accuracy"]["interval"]
     assert groups[1] - groups[0] > 2 * (slices[1] - slices[0])
 
 
 def test_several_runs_are_averaged():
     wrong = np.roll(PERFECT, 1, axis=1)
-    found = figures(np.stack([PERFECT, wrong]), TRUTH, np.arange(6))
+    found = figures([Judged(PERFECT, TRUTH, np.arange(6)), Judged(wrong, TRUTH, np.arange(6))])
     assert found["accuracy"]["value"] == 0.5
     assert found["runs"] == 2
     assert np.sum(found["confusion_matrix"]) == 12
+
+
+def test_runs_on_other_slices_say_more_than_runs_on_the_same():
+    """A slice tested twice is drawn for both runs: repeating a test makes no interval narrower."""
+    random = np.random.default_rng(0)
+    labels = np.tile([0, 1, 2], 30)
+    answers = [np.eye(3)[np.where(random.random(90) < 0.8, labels, (labels + 1) % 3)] for _ in range(4)]
+
+    def width(units):
+        runs = [Judged(answer, labels, unit) for answer, unit in zip(answers, units, strict=True)]
+        low, high = figures(runs)["accuracy"]["interval"]
+        return high - low
+
+    once = figures([Judged(answers[0], labels, np.arange(90))])["accuracy"]["interval"]
+    answers = [answers[0]] * 4
+    assert width([np.arange(90)] * 4) == pytest.approx(once[1] - once[0], abs=0.01)
+    assert width([np.arange(90) + 90 * run for run in range(4)]) < 0.7 * (once[1] - once[0])
 
 
 def test_calibration_error_and_sensitivity_by_hand():
@@ -184,8 +258,8 @@ def test_recipes_end_at_the_size_that_is_served():
 
 def test_transfer_learning_first_freezes_the_backbone():
     stages = recipe("resnet50", "imagenet")
-    model = build_model(get_spec("resnet50"))
-    for stage, expected in zip(stages, ({"logits"}, {"conv5", "logits"}), strict=True):
+    model = with_group_head(build_model(get_spec("resnet50")), 4)
+    for stage, expected in zip(stages, ({"logits", "group"}, {"conv5", "logits", "group"}), strict=True):
         fit._set_trainable(model, stage.trainable)
         trained = {variable.path.split("/")[0].split("_")[0] for variable in model.trainable_variables}
         assert trained == expected
@@ -242,11 +316,9 @@ def small_world(tmp_path, monkeypatch):
     weights.mkdir()
     entries = build_manifest(root)
     write_manifest(entries, splits / "manifest.csv")
-    for protocol in ("grouped", "image_level"):
-        write_split(split(entries, protocol), splits / f"{protocol}.csv")
     monkeypatch.setattr(pipeline, "read_manifest", lambda: entries)
     monkeypatch.setattr(card, "read_manifest", lambda: entries)
-    monkeypatch.setattr(pipeline, "read_split", lambda protocol: split(entries, protocol))
+    monkeypatch.setattr(pipeline, "read_split", lambda protocol, seed: split(entries, protocol, seed))
     monkeypatch.setitem(recipes.RECIPES, "basic_cnn", (recipes.Stage(2, 1e-3, batch=8),))
     monkeypatch.setattr(publish, "WEIGHTS", weights)
     monkeypatch.setattr(publish, "PREDICTIONS", tmp_path / "results")

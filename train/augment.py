@@ -14,19 +14,19 @@ import numpy as np
 
 cv2.setNumThreads(1)  # its threads would fight TensorFlow's for the same cores
 
-ROTATION = 15.0
+ROTATION = 10.0
 """Largest rotation to either side, in degrees."""
 
-ZOOM = 0.15
+ZOOM = 0.10
 """Largest relative change of scale; the same bound for the shift, as a share of a third of the side."""
 
-WINDOW = 0.12
+WINDOW = 0.08
 """Largest relative change of the window's width, and of its centre as a share of half the width."""
 
-BLUR = 0.7
+BLUR = 0.5
 """Largest standard deviation of a Gaussian blur, in pixels."""
 
-NOISE = 0.02
+NOISE = 0.015
 """Largest standard deviation of added Gaussian noise."""
 
 

@@ -28,9 +28,9 @@ class Part:
     groups: np.ndarray
 
 
-def entries_of(protocol: str, part: str) -> list[Entry]:
-    """The distinct entries of the committed manifest that belong to ``part`` under ``protocol``."""
-    parts = read_split(protocol)
+def entries_of(protocol: str, part: str, seed: int = 0) -> list[Entry]:
+    """The distinct entries of the committed manifest that belong to ``part`` of the split of ``protocol`` and seed."""
+    parts = read_split(protocol, seed)
     return [entry for entry in read_manifest() if parts.get(entry.file) == part]
 
 
@@ -61,23 +61,38 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
     return (len(labels) / (len(LABELS) * counts)).astype(np.float32)
 
 
+def group_classes(part: Part) -> np.ndarray:
+    """(slices,) int from 0: which similarity group and label a slice has, the finer classes of the training head."""
+    return np.unique(np.stack([part.groups, part.labels], axis=1), axis=0, return_inverse=True)[1].ravel()
+
+
 def training_batches(part: Part, batch: int, seed: int) -> tf.data.Dataset:
-    """Shuffled, augmented batches (inputs, one-hot labels, sample weights), prepared while the model computes."""
-    targets = np.eye(len(LABELS), dtype=np.float32)[part.labels]
+    """Shuffled, augmented batches (inputs, targets, sample weights), prepared while the model computes.
+
+    Targets and weights are dicts over the two outputs of `train.group_head`: one-hot labels and group classes.
+    """
+    groups = group_classes(part)
     weights = class_weights(part.labels)[part.labels]
+    targets = _targets(part, np.eye(groups.max() + 1, dtype=np.float32)[groups])
     random = np.random.default_rng(seed)
-    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, weights))
+    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, {"probabilities": weights, "groups": weights}))
     data = data.shuffle(len(part.labels), seed=seed, reshuffle_each_iteration=True).batch(batch)
 
-    def augmented(x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def augmented(x: tf.Tensor, y: dict, w: dict) -> tuple[tf.Tensor, dict, dict]:
         changed = tf.numpy_function(lambda pictures: augment(pictures, random), [x], tf.float32)
         return tf.ensure_shape(changed, x.shape), y, w
 
     return data.map(augmented).prefetch(tf.data.AUTOTUNE)
 
 
-def plain_batches(part: Part, batch: int = 32) -> tf.data.Dataset:
-    """Batches for validation: in order, not augmented, weighted like training."""
-    targets = np.eye(len(LABELS), dtype=np.float32)[part.labels]
+def validation_batches(part: Part, group_count: int, batch: int = 32) -> tf.data.Dataset:
+    """Batches in order, not augmented. Their groups may be unknown to the model, so the group output weighs nothing."""
     weights = class_weights(part.labels)[part.labels]
-    return tf.data.Dataset.from_tensor_slices((part.inputs, targets, weights)).batch(batch).prefetch(tf.data.AUTOTUNE)
+    targets = _targets(part, np.zeros((len(part.labels), group_count), np.float32))
+    sample_weights = {"probabilities": weights, "groups": np.zeros_like(weights)}
+    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, sample_weights))
+    return data.batch(batch).prefetch(tf.data.AUTOTUNE)
+
+
+def _targets(part: Part, groups: np.ndarray) -> dict[str, np.ndarray]:
+    return {"probabilities": np.eye(len(LABELS), dtype=np.float32)[part.labels], "groups": groups}

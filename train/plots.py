@@ -18,9 +18,8 @@ def plot_history(run: Path) -> None:
             rows += [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
         ends.append(len(rows))
     figure = Figure(figsize=(8, 3), layout="constrained")
-    for axes, key, title in zip(
-        figure.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Balanced accuracy"), strict=True
-    ):
+    panels = (("probabilities_loss", "Loss"), ("probabilities_accuracy", "Balanced accuracy"))
+    for axes, (key, title) in zip(figure.subplots(1, 2), panels, strict=True):
         for prefix, name in (("", "training"), ("val_", "validation")):
             axes.plot(range(1, len(rows) + 1), [row[prefix + key] for row in rows], label=name)
         for end in ends[:-1]:
