@@ -54,17 +54,14 @@ def load_model(spec: ModelSpec, folder: Path) -> tuple[keras.Model, ModelCard]:
     return model, card
 
 
-def _averaged_head(features, spec: ModelSpec) -> layers.Layer:
-    return _head(layers.GlobalAveragePooling2D(name="vector", dtype="float32")(features), spec)
+def _head(features, spec: ModelSpec, scale: float = 1.0):
+    """Flattened features, dropout, one dense layer, probabilities.
 
-
-def _flattened_head(features, spec: ModelSpec) -> layers.Layer:
-    """Flattened, there are thousands of features: unscaled, one step of the optimiser would throw the logits about."""
-    x = layers.Rescaling(FLATTENED_SCALE, name="head_scaling", dtype="float32")(features)
-    return _head(layers.Flatten(name="vector", dtype="float32")(x), spec)
-
-
-def _head(x, spec: ModelSpec) -> layers.Layer:
+    Where there are tens of thousands of features, a ``scale`` below 1 keeps a step of the optimiser from throwing the
+    logits about.
+    """
+    x = layers.Rescaling(scale, name="head_scaling", dtype="float32")(features)
+    x = layers.Flatten(name="vector", dtype="float32")(x)
     x = layers.Dropout(0.3, name="dropout", dtype="float32")(x)
     logits = layers.Dense(len(spec.labels), name="logits", dtype="float32")(x)
     return layers.Softmax(name="probabilities", dtype="float32")(logits)
@@ -83,7 +80,7 @@ def _basic_cnn(inputs, spec: ModelSpec) -> keras.Model:
         x = layers.MaxPooling2D(4, name=f"pool{index}")(x)
         x = layers.SpatialDropout2D(0.1, name=f"dropout{index}")(x)
     x = layers.Conv2D(128, 5, padding="same", activation="relu", name=spec.target_layer)(x)
-    return keras.Model(inputs, _flattened_head(x, spec), name=spec.name)
+    return keras.Model(inputs, _head(x, spec), name=spec.name)
 
 
 def _resnet50(inputs, spec: ModelSpec) -> keras.Model:
@@ -95,7 +92,7 @@ def _resnet50(inputs, spec: ModelSpec) -> keras.Model:
     x = layers.Rescaling(255.0, offset=[-mean for mean in IMAGENET_MEAN_BGR], name="imagenet_scaling")(x)
     backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
     features = layers.Activation("linear", name=spec.target_layer)(backbone.output)
-    return keras.Model(inputs, _averaged_head(features, spec), name=spec.name)
+    return keras.Model(inputs, _head(features, spec, FLATTENED_SCALE), name=spec.name)
 
 
 def _advanced_cnn(inputs, spec: ModelSpec) -> keras.Model:
@@ -114,7 +111,7 @@ def _advanced_cnn(inputs, spec: ModelSpec) -> keras.Model:
             x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
         x = layers.BatchNormalization(name=f"stage{stage}_bn")(x)
     x = _convolution(x, 256, 3, 1, spec.target_layer)
-    return keras.Model(inputs, _flattened_head(x, spec), name=spec.name)
+    return keras.Model(inputs, _head(x, spec, FLATTENED_SCALE), name=spec.name)
 
 
 def _convolution(x, filters: int, kernel: int, stride: int, name: str):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from lungapp.errors import WeightsMismatch, WeightsMissing
 from lungapp.models import build_model, load_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS, get_spec
+from lungapp.weights_io import write_weights
 from tests.conftest import write_dataset
 from train import augment, baselines, card, fit, pipeline, publish, recipes
 from train.calibrate import calibrate, confidence_threshold, fit_temperature
@@ -27,6 +29,7 @@ from train.pipeline import class_weights, training_batches, validation_batches
 from train.predict import Predictions
 from train.pretrained import load_backbone, silence_residuals
 from train.recipes import recipe
+from train.teacher import with_hints
 
 
 @given(seed=st.integers(0, 1000), size=st.integers(16, 64))
@@ -76,7 +79,7 @@ def test_class_weights_give_each_class_the_same_sum():
 def test_training_batches_cover_every_slice_once_an_epoch():
     inputs = np.linspace(0.1, 0.9, 20, dtype=np.float32)[:, None, None, None] * np.ones((20, 16, 16, 1), np.float32)
     part = pipeline.Part(("",) * 20, inputs, np.arange(20) % 3, np.arange(20))
-    batches = list(training_batches(part, 8, seed=0))
+    batches = list(training_batches(part, 8, seed=0, outputs=("probabilities", "groups")))
     assert [len(x) for x, _, _ in batches] == [8, 8, 4]
     targets = np.concatenate([y["probabilities"] for _, y, _ in batches])
     assert targets.sum(axis=0).tolist() == [7, 7, 6]
@@ -97,7 +100,7 @@ def test_validation_judges_the_labels_alone():
     two_headed = with_group_head(model, 5)
     loss = keras.losses.CategoricalCrossentropy()
     two_headed.compile(loss={"probabilities": loss, "groups": loss}, loss_weights={"probabilities": 1, "groups": 0.5})
-    found = two_headed.evaluate(validation_batches(part, 5), return_dict=True, verbose=0)
+    found = two_headed.evaluate(validation_batches(part, 5, two_headed.output), return_dict=True, verbose=0)
     probabilities = model.predict(inputs, verbose=0)[np.arange(8), part.labels]
     expected = np.mean(-np.log(probabilities) * class_weights(part.labels)[part.labels])
     assert found["loss"] == pytest.approx(expected, rel=1e-4)
@@ -123,6 +126,50 @@ def test_silent_residuals_leave_a_block_its_shortcut():
     assert first.any()
     assert np.array_equal(first, second)
     assert np.array_equal(second, third)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    """ResNet-50 with hints from an untrained teacher, and the pictures that measured the teacher's channels."""
+    keras.utils.set_random_seed(2)
+    path = tmp_path_factory.mktemp("teacher") / "weights.safetensors"
+    write_weights(build_model(get_spec("advanced_cnn")), path)
+    pictures = np.random.default_rng(0).uniform(0, 1, (4, 224, 224, 1)).astype(np.float32)
+    model = build_model(get_spec("resnet50"))
+    return model, with_hints(with_group_head(model, 3), path, pictures), pictures
+
+
+def test_hints_start_where_a_constant_stands(student):
+    """The teacher's maps are scaled so that foretelling their mean costs 1."""
+    _, hinted, pictures = student
+    adapters = hinted.get_layer("hints").adapters
+    before = [adapter.get_weights() for adapter in adapters]
+    for adapter in adapters:
+        adapter.set_weights([np.zeros_like(array) for array in adapter.get_weights()])
+    found = hinted.predict(pictures, verbose=0)["hints"]
+    for adapter, arrays in zip(adapters, before, strict=True):
+        adapter.set_weights(arrays)
+    assert found.shape == (4,)
+    assert 0.7 < found.mean() < 1.01  # averaging the last maps down takes some of their variance
+
+
+def test_hints_teach_the_student_and_leave_the_teacher_alone(student):
+    model, hinted, pictures = student
+    own = {id(variable) for variable in model.variables} | {
+        id(variable) for adapter in hinted.get_layer("hints").adapters for variable in adapter.variables
+    }
+    assert {id(variable) for variable in hinted.get_layer("hints").variables} <= own  # no teacher in it
+    kernels = [model.get_layer(f"conv{stage}_block1_1_conv").kernel for stage in (2, 3, 4, 5)]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(hinted(pictures[:1], training=True)["hints"])
+    for gradient in tape.gradient(loss, [kernel.value for kernel in kernels]):
+        assert np.abs(gradient).max() > 0
+
+
+def test_hints_need_a_trained_teacher(tmp_path):
+    model = with_group_head(build_model(get_spec("resnet50")), 3)
+    with pytest.raises(WeightsMissing, match="trained advanced_cnn as teacher"):
+        with_hints(model, tmp_path / "absent.safetensors", np.zeros((1, 224, 224, 1), np.float32))
 
 
 def test_fused_normalisation_is_keras_normalisation():
@@ -222,9 +269,13 @@ def made_predictions(temperature: float, n: int = 4000) -> Predictions:
     return Predictions(("",) * n, logits * temperature, labels, np.arange(n))
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("temperature", [1.2, 2.0, 3.0])
 def test_the_temperature_of_overconfident_logits_is_found(temperature):
     assert fit_temperature(made_predictions(temperature)) == pytest.approx(temperature, rel=0.06)
+
+
+def test_no_temperature_makes_a_model_surer_of_itself():
+    assert fit_temperature(made_predictions(0.5)) == pytest.approx(1, abs=1e-3)
 
 
 def test_calibration_lowers_the_calibration_error():
@@ -248,12 +299,6 @@ def test_no_threshold_is_given_where_none_keeps_the_promise():
     random = np.random.default_rng(0)
     probabilities = random.dirichlet((1, 1, 1), 300)
     assert confidence_threshold(probabilities, random.integers(0, 3, 300)) == 1.0
-
-
-def test_recipes_end_at_the_size_that_is_served():
-    for spec in MODELS:
-        for pretrained in ("none", "imagenet"):
-            assert recipe(spec.name, pretrained)[-1].size == spec.size
 
 
 def test_transfer_learning_first_freezes_the_backbone():
@@ -404,14 +449,14 @@ def test_evaluation_names_every_difference():
 
 
 def test_training_and_serving_share_one_input(small_world, thorax):
-    """The picture a model is trained on is the picture `to_input` gives, at any training size."""
+    """The picture a model is trained on is the picture `to_input` gives."""
     _, root = small_world
     entries = pipeline.entries_of("grouped", "test")
     spec = get_spec("basic_cnn")
     from lungapp.reading import read_slice
 
-    part = pipeline.load_part(root, entries, spec, 112)
+    part = pipeline.load_part(root, entries, spec)
     for entry, picture in zip(entries, part.inputs, strict=True):
-        assert np.array_equal(picture, to_input(read_slice(root / entry.file), replace(spec, size=112)))
+        assert np.array_equal(picture, to_input(read_slice(root / entry.file), spec))
     assert [LABELS[label] for label in part.labels] == [entry.label for entry in entries]
     assert json.dumps(part.groups.tolist())

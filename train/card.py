@@ -82,6 +82,7 @@ def make_card(spec: ModelSpec, weights: Path, own: Path, runs: dict[str, list[Pa
         "parameters": int(model.count_params()),
         "weights_sha256": digest_of(weights),
         "pretraining": settings["pretrained"],
+        **({"teacher": settings["teacher"]} if "teacher" in settings else {}),
         "data": {
             "dataset": "IQ-OTH/NCCD, doi 10.17632/bhmdr45bh2",
             "files": len(entries),

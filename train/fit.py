@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -20,21 +19,30 @@ import numpy as np
 from lungapp.errors import LungAppError
 from lungapp.models import build_model
 from lungapp.registry import MODELS, ModelSpec, get_spec
-from lungapp.weights_io import read_weights, write_weights
+from lungapp.weights_io import digest_of, read_weights, write_weights
 from train.card import make_card
 from train.data import PROTOCOLS, find_dataset
 from train.fused import with_fused_normalisation
 from train.group_head import GROUP_LOSS, with_group_head
 from train.metrics import FIGURES
-from train.pipeline import entries_of, load_part, training_batches, validation_batches
+from train.pipeline import entries_of, group_classes, load_part, training_batches, validation_batches
 from train.plots import plot_confusion, plot_history
 from train.predict import logits_of, write_predictions
 from train.pretrained import load_backbone, silence_residuals
 from train.recipes import Stage, recipe
+from train.teacher import HINT_LOSS, TEACHER, with_hints
 
 RUNS = Path("runs")
 LABEL_SMOOTHING = 0.05
 WEIGHT_DECAY = 1e-3
+
+
+def _crossentropy() -> keras.losses.Loss:
+    return keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
+
+
+LOSSES = {"probabilities": _crossentropy, "groups": _crossentropy, "hints": keras.losses.MeanAbsoluteError}
+LOSS_WEIGHTS = {"probabilities": 1.0, "groups": GROUP_LOSS, "hints": HINT_LOSS}
 
 
 def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretrained: str, tensorboard: bool) -> None:
@@ -42,26 +50,25 @@ def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretra
     keras.utils.set_random_seed(seed)
     run.mkdir(parents=True, exist_ok=True)
     stages = recipe(spec.name, pretrained)
-    validation_entries, training_entries = (entries_of(protocol, part, seed) for part in ("validation", "train"))
-    groups = len({(entry.group, entry.label) for entry in training_entries})
-    previous: keras.Model | None = None
+    from_scratch = spec.name == "resnet50" and pretrained == "none"
+    teacher = run.parent / f"{TEACHER}-seed{seed}" / "weights.safetensors" if from_scratch else None
+    model = with_fused_normalisation(build_model(spec))
+    if from_scratch:
+        silence_residuals(model)
+    elif pretrained != "none":
+        load_backbone(model, pretrained)
+    training, validation = (load_part(root, entries_of(protocol, part, seed), spec) for part in ("train", "validation"))
+    trained = with_group_head(model, int(group_classes(training).max()) + 1)
+    if teacher:
+        trained = with_hints(trained, teacher, training.inputs[::4])
     for number, stage in enumerate(stages, start=1):
-        model = with_fused_normalisation(build_model(replace(spec, size=stage.size)))
-        if previous is not None:
-            model.set_weights(previous.get_weights())
-        elif pretrained != "none":
-            load_backbone(model, pretrained)
-        elif spec.name == "resnet50":
-            silence_residuals(model)
-        two_headed = with_group_head(model, groups)
         if not (run / f"stage{number}.done").exists():
-            training = load_part(root, training_entries, spec, stage.size)
-            validation = load_part(root, validation_entries, spec, stage.size)
-            _fit_stage(two_headed, stage, training, validation, run, number, seed, tensorboard)
-        two_headed.load_weights(run / f"stage{number}.weights.h5")
-        previous = model
+            _fit_stage(trained, stage, training, validation, run, number, seed, tensorboard)
+        trained.load_weights(run / f"stage{number}.weights.h5")
     write_weights(model, run / "weights.safetensors")
     settings = {"model": spec.name, "protocol": protocol, "seed": seed, "pretrained": pretrained}
+    if teacher:
+        settings["teacher"] = {"model": TEACHER, "weights_sha256": digest_of(teacher)}
     (run / "run.json").write_text(json.dumps(settings, indent=2) + "\n")
     _conclude(spec, root, run, protocol, seed)
 
@@ -90,8 +97,8 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
     )
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0),
-        loss={name: keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING) for name in model.output},
-        loss_weights={"probabilities": 1.0, "groups": GROUP_LOSS},
+        loss={name: LOSSES[name]() for name in model.output},
+        loss_weights={name: LOSS_WEIGHTS[name] for name in model.output},
         weighted_metrics={"probabilities": ["accuracy"]},  # class-weighted accuracy is the balanced accuracy
         jit_compile=False,
     )
@@ -107,8 +114,8 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard" / f"stage{number}"))
     model.fit(
-        training_batches(training, stage.batch, seed),
-        validation_data=validation_batches(validation, model.output["groups"].shape[-1]),
+        training_batches(training, stage.batch, seed, model.output),
+        validation_data=validation_batches(validation, model.output["groups"].shape[-1], model.output),
         epochs=stage.epochs,
         shuffle=False,  # the dataset shuffles
         callbacks=callbacks,
@@ -118,8 +125,8 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
 
 
 def _set_trainable(model: keras.Model, trainable: str) -> None:
-    heads = ("logits", "group_logits")
-    prefixes = {"all": ("",), "conv5": ("conv5", *heads), "head": heads}[trainable]
+    heads = ("logits", "group_logits", "hints")
+    prefixes = {"all": ("",), "conv4": ("conv4", "conv5", *heads), "conv5": ("conv5", *heads), "head": heads}[trainable]
     for layer in model.layers:
         # Frozen batch normalisation also keeps its statistics, as fine-tuning wants it.
         layer.trainable = layer.name.startswith(prefixes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,8 @@ def entries_of(protocol: str, part: str, seed: int = 0) -> list[Entry]:
     return [entry for entry in read_manifest() if parts.get(entry.file) == part]
 
 
-def load_part(root: Path, entries: list[Entry], spec: ModelSpec, size: int | None = None) -> Part:
-    """Read and prepare ``entries`` below ``root`` at ``size`` (default: the spec's), with a progress bar.
+def load_part(root: Path, entries: list[Entry], spec: ModelSpec) -> Part:
+    """Read and prepare ``entries`` below ``root``, with a progress bar.
 
     Raises `DatasetDamaged` where a file of the manifest is missing.
     """
@@ -45,7 +46,6 @@ def load_part(root: Path, entries: list[Entry], spec: ModelSpec, size: int | Non
             f"Expected every file of the manifest. Missing: {len(missing)}, first {missing[0]!r}. "
             "Run `python -m train.data` to write a manifest of your copy."
         )
-    spec = replace(spec, size=size or spec.size)
     with ThreadPoolExecutor() as pool:
         pictures = pool.map(lambda entry: to_input(read_slice(root / entry.file), spec), entries)
         inputs = np.stack(
@@ -66,16 +66,18 @@ def group_classes(part: Part) -> np.ndarray:
     return np.unique(np.stack([part.groups, part.labels], axis=1), axis=0, return_inverse=True)[1].ravel()
 
 
-def training_batches(part: Part, batch: int, seed: int) -> tf.data.Dataset:
+def training_batches(part: Part, batch: int, seed: int, outputs: Collection[str]) -> tf.data.Dataset:
     """Shuffled, augmented batches (inputs, targets, sample weights), prepared while the model computes.
 
-    Targets and weights are dicts over the two outputs of `train.group_head`: one-hot labels and group classes.
+    Targets and weights are dicts over ``outputs``: one-hot labels ("probabilities") and group classes ("groups",
+    `train.group_head`), 0 for "hints" (`train.teacher`).
     """
     groups = group_classes(part)
-    weights = class_weights(part.labels)[part.labels]
     targets = _targets(part, np.eye(groups.max() + 1, dtype=np.float32)[groups])
+    weights = dict.fromkeys(targets, class_weights(part.labels)[part.labels])
+    weights["hints"] = np.ones_like(weights["hints"])
     random = np.random.default_rng(seed)
-    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, {"probabilities": weights, "groups": weights}))
+    data = tf.data.Dataset.from_tensor_slices((part.inputs, _only(outputs, targets), _only(outputs, weights)))
     data = data.shuffle(len(part.labels), seed=seed, reshuffle_each_iteration=True).batch(batch)
 
     def augmented(x: tf.Tensor, y: dict, w: dict) -> tuple[tf.Tensor, dict, dict]:
@@ -85,14 +87,19 @@ def training_batches(part: Part, batch: int, seed: int) -> tf.data.Dataset:
     return data.map(augmented).prefetch(tf.data.AUTOTUNE)
 
 
-def validation_batches(part: Part, group_count: int, batch: int = 32) -> tf.data.Dataset:
-    """Batches in order, not augmented. Their groups may be unknown to the model, so the group output weighs nothing."""
-    weights = class_weights(part.labels)[part.labels]
+def validation_batches(part: Part, group_count: int, outputs: Collection[str], batch: int = 32) -> tf.data.Dataset:
+    """Batches in order, not augmented, on which only the labels weigh: their groups may be unknown to the model."""
     targets = _targets(part, np.zeros((len(part.labels), group_count), np.float32))
-    sample_weights = {"probabilities": weights, "groups": np.zeros_like(weights)}
-    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, sample_weights))
+    weights = dict.fromkeys(targets, np.zeros(len(part.labels), np.float32))
+    weights["probabilities"] = class_weights(part.labels)[part.labels]
+    data = tf.data.Dataset.from_tensor_slices((part.inputs, _only(outputs, targets), _only(outputs, weights)))
     return data.batch(batch).prefetch(tf.data.AUTOTUNE)
 
 
 def _targets(part: Part, groups: np.ndarray) -> dict[str, np.ndarray]:
-    return {"probabilities": np.eye(len(LABELS), dtype=np.float32)[part.labels], "groups": groups}
+    labels = np.eye(len(LABELS), dtype=np.float32)[part.labels]
+    return {"probabilities": labels, "groups": groups, "hints": np.zeros(len(labels), np.float32)}
+
+
+def _only(outputs: Collection[str], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: arrays[name] for name in outputs}
