@@ -104,7 +104,7 @@ def _advanced_cnn(inputs, spec: ModelSpec) -> keras.Model:
             x = _convolution(x, filters, 5 if stage == 1 else 3, stride, f"stage{stage}_conv{index}")
         if pool:
             x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"stage{stage}_bn")(x)
+        x = layers.BatchNormalization(name=f"stage{stage}_bn")(x)
     x = _convolution(x, 256, 3, 1, spec.target_layer)
     return keras.Model(inputs, _head(x, spec, 0.3), name=spec.name)
 

@@ -20,10 +20,11 @@ from train import augment, baselines, card, fit, pipeline, publish, recipes
 from train.calibrate import calibrate, confidence_threshold, fit_temperature
 from train.data import build_manifest, split, write_manifest, write_split
 from train.evaluate import differences
+from train.fused import with_fused_normalisation
 from train.metrics import FIGURES, expected_calibration_error, figures, sensitivity_at_95_specificity
 from train.pipeline import class_weights, training_batches
 from train.predict import Predictions
-from train.pretrained import load_backbone
+from train.pretrained import load_backbone, silence_residuals
 from train.recipes import recipe
 
 
@@ -189,6 +190,29 @@ def test_transfer_learning_first_freezes_the_backbone():
         fit._set_trainable(model, stage.trainable)
         trained = {variable.path.split("/")[0].split("_")[0] for variable in model.trainable_variables}
         assert trained == expected
+
+
+def test_silent_residuals_leave_a_block_its_shortcut():
+    model = build_model(replace(get_spec("resnet50"), size=64))
+    silence_residuals(model)
+    view = keras.Model(model.input, [model.get_layer(f"conv2_block{block}_out").output for block in (1, 2, 3)])
+    picture = np.random.default_rng(0).uniform(0, 1, (1, 64, 64, 1)).astype(np.float32)
+    first, second, third = view.predict(picture, verbose=0)
+    assert first.any()
+    assert np.array_equal(first, second)
+    assert np.array_equal(second, third)
+
+
+def test_fused_normalisation_is_keras_normalisation():
+    random = np.random.default_rng(0)
+    inputs = keras.Input((6, 5, 4))
+    model = keras.Model(inputs, keras.layers.BatchNormalization()(inputs))
+    model.set_weights([random.uniform(0.5, 2, w.shape) for w in model.weights])
+    fused = with_fused_normalisation(model)
+    x = random.normal(size=(3, 6, 5, 4)).astype(np.float32)
+    for training in (False, True):
+        expected, found = (keras.ops.convert_to_numpy(m(x, training=training)) for m in (model, fused))
+        assert np.allclose(found, expected, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

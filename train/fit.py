@@ -28,7 +28,7 @@ from train.metrics import FIGURES
 from train.pipeline import entries_of, load_part, plain_batches, training_batches
 from train.plots import plot_confusion, plot_history
 from train.predict import logits_of, write_predictions
-from train.pretrained import load_backbone
+from train.pretrained import load_backbone, silence_residuals
 from train.recipes import Stage, recipe
 
 RUNS = Path("runs")
@@ -50,6 +50,8 @@ def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretra
             model.set_weights(previous.get_weights())
         elif pretrained != "none":
             load_backbone(model, pretrained)
+        elif spec.name == "resnet50":
+            silence_residuals(model)
         if not (run / f"stage{number}.done").exists():
             training = load_part(root, training_entries, spec, stage.size)
             validation = load_part(root, validation_entries, spec, stage.size)

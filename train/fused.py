@@ -11,6 +11,9 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+MOMENTUM = 0.9
+"""Of the moving averages. Keras' 0.99 lags two epochs behind where an epoch has some 50 steps."""
+
 
 class FusedBatchNormalization(layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the last axis of (batch, rows, columns, channels)."""
@@ -38,8 +41,10 @@ def with_fused_normalisation(model: keras.Model) -> keras.Model:
     """A copy of ``model``, same weights, whose batch normalisation is fused."""
 
     def clone(layer: layers.Layer) -> layers.Layer:
-        kind = FusedBatchNormalization if type(layer) is layers.BatchNormalization else type(layer)
-        return kind.from_config(layer.get_config())
+        config = layer.get_config()
+        if type(layer) is layers.BatchNormalization:
+            return FusedBatchNormalization.from_config(config | {"momentum": MOMENTUM})
+        return type(layer).from_config(config)
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
