@@ -100,15 +100,18 @@ def _advanced_cnn(inputs, spec: ModelSpec) -> keras.Model:
 
     Plain convolutions with one normalisation a stage learn this small dataset several times sooner than residual
     blocks with one behind every convolution did, and flattened features sooner than averaged ones (docs/trials.md).
+    Resolutions and the first pooling are those of ResNet-50, which can so start from it (`train.net2net`).
     """
     x = _centred(inputs)
     for stage, (filters, convolutions, stride, pool) in enumerate(
-        ((32, 1, 2, True), (48, 1, 1, True), (96, 2, 1, True), (160, 2, 1, False)), start=1
+        ((32, 1, 2, 3), (48, 1, 1, 2), (96, 2, 1, 2), (160, 2, 1, None)), start=1
     ):
         for index in range(1, convolutions + 1):
             x = _convolution(x, filters, 5 if stage == 1 else 3, stride, f"stage{stage}_conv{index}")
+        if stage == 1:
+            x = layers.ZeroPadding2D(1, name="stage1_padding")(x)
         if pool:
-            x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
+            x = layers.MaxPooling2D(pool, 2, name=f"stage{stage}_pool")(x)
         x = layers.BatchNormalization(name=f"stage{stage}_bn")(x)
     x = _convolution(x, 256, 3, 1, spec.target_layer)
     return keras.Model(inputs, _head(x, spec, FLATTENED_SCALE), name=spec.name)

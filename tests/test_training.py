@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +14,7 @@ from lungapp.errors import WeightsMismatch, WeightsMissing
 from lungapp.models import build_model, load_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS, get_spec
-from lungapp.weights_io import write_weights
+from lungapp.weights_io import read_weights, write_weights
 from tests.conftest import write_dataset
 from train import augment, baselines, card, fit, pipeline, publish, recipes
 from train.calibrate import calibrate, confidence_threshold, fit_temperature
@@ -25,11 +23,11 @@ from train.evaluate import differences
 from train.fused import with_fused_normalisation
 from train.group_head import with_group_head
 from train.metrics import FIGURES, Judged, expected_calibration_error, figures, sensitivity_at_95_specificity
+from train.net2net import grow
 from train.pipeline import class_weights, training_batches, validation_batches
 from train.predict import Predictions
-from train.pretrained import load_backbone, silence_residuals
+from train.pretrained import load_backbone
 from train.recipes import recipe
-from train.teacher import with_hints
 
 
 @given(seed=st.integers(0, 1000), size=st.integers(16, 64))
@@ -79,7 +77,7 @@ def test_class_weights_give_each_class_the_same_sum():
 def test_training_batches_cover_every_slice_once_an_epoch():
     inputs = np.linspace(0.1, 0.9, 20, dtype=np.float32)[:, None, None, None] * np.ones((20, 16, 16, 1), np.float32)
     part = pipeline.Part(("",) * 20, inputs, np.arange(20) % 3, np.arange(20))
-    batches = list(training_batches(part, 8, seed=0, outputs=("probabilities", "groups")))
+    batches = list(training_batches(part, 8, seed=0))
     assert [len(x) for x, _, _ in batches] == [8, 8, 4]
     targets = np.concatenate([y["probabilities"] for _, y, _ in batches])
     assert targets.sum(axis=0).tolist() == [7, 7, 6]
@@ -100,7 +98,7 @@ def test_validation_judges_the_labels_alone():
     two_headed = with_group_head(model, 5)
     loss = keras.losses.CategoricalCrossentropy()
     two_headed.compile(loss={"probabilities": loss, "groups": loss}, loss_weights={"probabilities": 1, "groups": 0.5})
-    found = two_headed.evaluate(validation_batches(part, 5, two_headed.output), return_dict=True, verbose=0)
+    found = two_headed.evaluate(validation_batches(part, 5), return_dict=True, verbose=0)
     probabilities = model.predict(inputs, verbose=0)[np.arange(8), part.labels]
     expected = np.mean(-np.log(probabilities) * class_weights(part.labels)[part.labels])
     assert found["loss"] == pytest.approx(expected, rel=1e-4)
@@ -117,59 +115,66 @@ def test_the_group_head_leaves_the_model_as_it_was():
     assert len(model.weights) == before
 
 
-def test_silent_residuals_leave_a_block_its_shortcut():
-    model = build_model(replace(get_spec("resnet50"), size=64))
-    silence_residuals(model)
-    view = keras.Model(model.input, [model.get_layer(f"conv2_block{block}_out").output for block in (1, 2, 3)])
-    picture = np.random.default_rng(0).uniform(0, 1, (1, 64, 64, 1)).astype(np.float32)
-    first, second, third = view.predict(picture, verbose=0)
-    assert first.any()
-    assert np.array_equal(first, second)
-    assert np.array_equal(second, third)
-
-
 @pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    """ResNet-50 with hints from an untrained teacher, and the pictures that measured the teacher's channels."""
+def grown(tmp_path_factory):
+    """A teacher that has seen better days, the ResNet-50 that starts as it, and the slices it was measured on."""
     keras.utils.set_random_seed(2)
+    random = np.random.default_rng(0)
+    teacher = build_model(get_spec("advanced_cnn"))
+    for layer in teacher.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([random.uniform(0.5, 1.5, array.shape) for array in layer.get_weights()])
+        elif layer.name != "logits":
+            layer.set_weights([array + random.normal(0, 0.02, array.shape) for array in layer.get_weights()])
     path = tmp_path_factory.mktemp("teacher") / "weights.safetensors"
-    write_weights(build_model(get_spec("advanced_cnn")), path)
-    pictures = np.random.default_rng(0).uniform(0, 1, (4, 224, 224, 1)).astype(np.float32)
+    write_weights(teacher, path)
+    pictures = random.uniform(0, 1, (4, 224, 224, 1)).astype(np.float32)
     model = build_model(get_spec("resnet50"))
-    return model, with_hints(with_group_head(model, 3), path, pictures), pictures
+    grow(model, path, pictures)
+    read_weights(teacher, path)
+    return teacher, model, pictures
 
 
-def test_hints_start_where_a_constant_stands(student):
-    """The teacher's maps are scaled so that foretelling their mean costs 1."""
-    _, hinted, pictures = student
-    adapters = hinted.get_layer("hints").adapters
-    before = [adapter.get_weights() for adapter in adapters]
-    for adapter in adapters:
-        adapter.set_weights([np.zeros_like(array) for array in adapter.get_weights()])
-    found = hinted.predict(pictures, verbose=0)["hints"]
-    for adapter, arrays in zip(adapters, before, strict=True):
-        adapter.set_weights(arrays)
-    assert found.shape == (4,)
-    assert 0.7 < found.mean() < 1.01  # averaging the last maps down takes some of their variance
+@pytest.mark.parametrize(
+    ("layer", "channels", "of_teacher", "edge"),
+    [
+        ("pool1_pool", slice(0, 32), "stage1_pool", 3),
+        ("conv2_block1_out", slice(0, 48), "stage2_conv1", 4),
+        ("conv3_block2_out", slice(96, 192), "stage3_conv2", 5),
+        ("conv4_block3_out", slice(320, 576), "features", 6),
+    ],
+)
+def test_resnet_starts_with_the_feature_maps_of_its_teacher(grown, layer, channels, of_teacher, edge):
+    """Away from the edges, where folding meets padding, they are the same to the rounding of stored weights."""
+    teacher, model, pictures = grown
+    expected = keras.Model(teacher.input, teacher.get_layer(of_teacher).output).predict(pictures, verbose=0)
+    found = keras.Model(model.input, model.get_layer(layer).output).predict(pictures, verbose=0)[..., channels]
+    inside = (slice(None), slice(edge, -edge), slice(edge, -edge))
+    assert expected[inside].std() > 0
+    assert np.allclose(found[inside], expected[inside], atol=1e-3 * expected.std())
 
 
-def test_hints_teach_the_student_and_leave_the_teacher_alone(student):
-    model, hinted, pictures = student
-    own = {id(variable) for variable in model.variables} | {
-        id(variable) for adapter in hinted.get_layer("hints").adapters for variable in adapter.variables
-    }
-    assert {id(variable) for variable in hinted.get_layer("hints").variables} <= own  # no teacher in it
-    kernels = [model.get_layer(f"conv{stage}_block1_1_conv").kernel for stage in (2, 3, 4, 5)]
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(hinted(pictures[:1], training=True)["hints"])
-    for gradient in tape.gradient(loss, [kernel.value for kernel in kernels]):
-        assert np.abs(gradient).max() > 0
+def test_resnet_starts_with_the_pooled_features_of_its_teacher(grown):
+    teacher, model, pictures = grown
+    maps = keras.Model(teacher.input, teacher.get_layer("features").output).predict(pictures, verbose=0)
+    expected = maps.reshape(len(maps), 7, 2, 7, 2, 256).max(axis=(2, 4))
+    found = keras.Model(model.input, model.get_layer("features").output)(pictures).numpy()
+    assert np.allclose(found[:, 3, 3, :256], expected[:, 3, 3], atol=1e-3 * expected.std())
+    assert found[..., 256:].std() > 0
 
 
-def test_hints_need_a_trained_teacher(tmp_path):
-    model = with_group_head(build_model(get_spec("resnet50")), 3)
-    with pytest.raises(WeightsMissing, match="trained advanced_cnn as teacher"):
-        with_hints(model, tmp_path / "absent.safetensors", np.zeros((1, 224, 224, 1), np.float32))
+def test_training_starts_from_what_was_measured(grown):
+    """Batch statistics and moving averages are the same on the slices that set them."""
+    _, model, pictures = grown
+    features = keras.Model(model.input, model.get_layer("features").output)
+    served = features(pictures, training=False).numpy()
+    assert np.allclose(features(pictures, training=True), served, atol=1e-3 * served.std())
+
+
+def test_resnet_needs_a_trained_teacher(tmp_path):
+    model = build_model(get_spec("resnet50"))
+    with pytest.raises(WeightsMissing, match="trained advanced_cnn to start from"):
+        grow(model, tmp_path / "absent.safetensors", np.zeros((1, 224, 224, 1), np.float32))
 
 
 def test_fused_normalisation_is_keras_normalisation():

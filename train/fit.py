@@ -25,24 +25,16 @@ from train.data import PROTOCOLS, find_dataset
 from train.fused import with_fused_normalisation
 from train.group_head import GROUP_LOSS, with_group_head
 from train.metrics import FIGURES
+from train.net2net import TEACHER, grow
 from train.pipeline import entries_of, group_classes, load_part, training_batches, validation_batches
 from train.plots import plot_confusion, plot_history
 from train.predict import logits_of, write_predictions
-from train.pretrained import load_backbone, silence_residuals
+from train.pretrained import load_backbone
 from train.recipes import Stage, recipe
-from train.teacher import HINT_LOSS, TEACHER, with_hints
 
 RUNS = Path("runs")
 LABEL_SMOOTHING = 0.05
 WEIGHT_DECAY = 1e-3
-
-
-def _crossentropy() -> keras.losses.Loss:
-    return keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
-
-
-LOSSES = {"probabilities": _crossentropy, "groups": _crossentropy, "hints": keras.losses.MeanAbsoluteError}
-LOSS_WEIGHTS = {"probabilities": 1.0, "groups": GROUP_LOSS, "hints": HINT_LOSS}
 
 
 def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretrained: str, tensorboard: bool) -> None:
@@ -53,14 +45,12 @@ def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretra
     from_scratch = spec.name == "resnet50" and pretrained == "none"
     teacher = run.parent / f"{TEACHER}-seed{seed}" / "weights.safetensors" if from_scratch else None
     model = with_fused_normalisation(build_model(spec))
-    if from_scratch:
-        silence_residuals(model)
-    elif pretrained != "none":
-        load_backbone(model, pretrained)
     training, validation = (load_part(root, entries_of(protocol, part, seed), spec) for part in ("train", "validation"))
     trained = with_group_head(model, int(group_classes(training).max()) + 1)
     if teacher:
-        trained = with_hints(trained, teacher, training.inputs[::4])
+        grow(model, teacher, training.inputs)
+    elif pretrained != "none":
+        load_backbone(model, pretrained)
     for number, stage in enumerate(stages, start=1):
         if not (run / f"stage{number}.done").exists():
             _fit_stage(trained, stage, training, validation, run, number, seed, tensorboard)
@@ -97,8 +87,8 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
     )
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0),
-        loss={name: LOSSES[name]() for name in model.output},
-        loss_weights={name: LOSS_WEIGHTS[name] for name in model.output},
+        loss={name: keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING) for name in model.output},
+        loss_weights={"probabilities": 1.0, "groups": GROUP_LOSS},
         weighted_metrics={"probabilities": ["accuracy"]},  # class-weighted accuracy is the balanced accuracy
         jit_compile=False,
     )
@@ -114,8 +104,8 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard" / f"stage{number}"))
     model.fit(
-        training_batches(training, stage.batch, seed, model.output),
-        validation_data=validation_batches(validation, model.output["groups"].shape[-1], model.output),
+        training_batches(training, stage.batch, seed),
+        validation_data=validation_batches(validation, model.output["groups"].shape[-1]),
         epochs=stage.epochs,
         shuffle=False,  # the dataset shuffles
         callbacks=callbacks,
@@ -125,8 +115,8 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
 
 
 def _set_trainable(model: keras.Model, trainable: str) -> None:
-    heads = ("logits", "group_logits", "hints")
-    prefixes = {"all": ("",), "conv4": ("conv4", "conv5", *heads), "conv5": ("conv5", *heads), "head": heads}[trainable]
+    heads = ("logits", "group_logits")
+    prefixes = {"all": ("",), "conv5": ("conv5", *heads), "head": heads}[trainable]
     for layer in model.layers:
         # Frozen batch normalisation also keeps its statistics, as fine-tuning wants it.
         layer.trainable = layer.name.startswith(prefixes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,18 +65,16 @@ def group_classes(part: Part) -> np.ndarray:
     return np.unique(np.stack([part.groups, part.labels], axis=1), axis=0, return_inverse=True)[1].ravel()
 
 
-def training_batches(part: Part, batch: int, seed: int, outputs: Collection[str]) -> tf.data.Dataset:
+def training_batches(part: Part, batch: int, seed: int) -> tf.data.Dataset:
     """Shuffled, augmented batches (inputs, targets, sample weights), prepared while the model computes.
 
-    Targets and weights are dicts over ``outputs``: one-hot labels ("probabilities") and group classes ("groups",
-    `train.group_head`), 0 for "hints" (`train.teacher`).
+    Targets and weights are dicts over the two outputs of `train.group_head`: one-hot labels and group classes.
     """
     groups = group_classes(part)
+    weights = class_weights(part.labels)[part.labels]
     targets = _targets(part, np.eye(groups.max() + 1, dtype=np.float32)[groups])
-    weights = dict.fromkeys(targets, class_weights(part.labels)[part.labels])
-    weights["hints"] = np.ones_like(weights["hints"])
     random = np.random.default_rng(seed)
-    data = tf.data.Dataset.from_tensor_slices((part.inputs, _only(outputs, targets), _only(outputs, weights)))
+    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, {"probabilities": weights, "groups": weights}))
     data = data.shuffle(len(part.labels), seed=seed, reshuffle_each_iteration=True).batch(batch)
 
     def augmented(x: tf.Tensor, y: dict, w: dict) -> tuple[tf.Tensor, dict, dict]:
@@ -87,19 +84,14 @@ def training_batches(part: Part, batch: int, seed: int, outputs: Collection[str]
     return data.map(augmented).prefetch(tf.data.AUTOTUNE)
 
 
-def validation_batches(part: Part, group_count: int, outputs: Collection[str], batch: int = 32) -> tf.data.Dataset:
-    """Batches in order, not augmented, on which only the labels weigh: their groups may be unknown to the model."""
+def validation_batches(part: Part, group_count: int, batch: int = 32) -> tf.data.Dataset:
+    """Batches in order, not augmented. Their groups may be unknown to the model, so the group output weighs nothing."""
+    weights = class_weights(part.labels)[part.labels]
     targets = _targets(part, np.zeros((len(part.labels), group_count), np.float32))
-    weights = dict.fromkeys(targets, np.zeros(len(part.labels), np.float32))
-    weights["probabilities"] = class_weights(part.labels)[part.labels]
-    data = tf.data.Dataset.from_tensor_slices((part.inputs, _only(outputs, targets), _only(outputs, weights)))
+    sample_weights = {"probabilities": weights, "groups": np.zeros_like(weights)}
+    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, sample_weights))
     return data.batch(batch).prefetch(tf.data.AUTOTUNE)
 
 
 def _targets(part: Part, groups: np.ndarray) -> dict[str, np.ndarray]:
-    labels = np.eye(len(LABELS), dtype=np.float32)[part.labels]
-    return {"probabilities": labels, "groups": groups, "hints": np.zeros(len(labels), np.float32)}
-
-
-def _only(outputs: Collection[str], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: arrays[name] for name in outputs}
+    return {"probabilities": np.eye(len(LABELS), dtype=np.float32)[part.labels], "groups": groups}

@@ -13,12 +13,12 @@ from typing import Literal
 class Stage:
     """One run of the optimiser.
 
-    ``trainable`` is what may change: everything, ResNet-50 from ``conv4`` or ``conv5`` on, or the head alone.
+    ``trainable`` is what may change: everything, ResNet-50 from ``conv5`` on, or the head alone.
     """
 
     epochs: int
     learning_rate: float
-    trainable: Literal["all", "conv4", "conv5", "head"] = "all"
+    trainable: Literal["all", "conv5", "head"] = "all"
     batch: int = 32
 
 
@@ -33,9 +33,9 @@ RESNET50_FROM_WEIGHTS = (Stage(4, 1e-3, trainable="head"), Stage(12, 1e-4, train
 
 Not run yet: no pretrained weights could be had, so neither its cost nor its figures are known."""
 
-RESNET50_FROM_SCRATCH = (Stage(8, 7e-4, batch=16), Stage(30, 5e-4, trainable="conv4", batch=16))
-"""The route without pretrained weights: everything is trained with hints from an Advanced CNN (`train.teacher`), and
-once the early stages follow them, the late ones alone."""
+RESNET50_FROM_SCRATCH = (Stage(4, 1e-3, trainable="head", batch=16), Stage(16, 3e-4, batch=16))
+"""The route without pretrained weights: started as an Advanced CNN (`train.net2net`), with a frozen backbone at first,
+then trained as a whole."""
 
 
 def recipe(name: str, pretrained: str) -> tuple[Stage, ...]:
