@@ -78,7 +78,7 @@ def _facts(card: dict[str, Any]) -> str:
     facts = {
         "Parameters": None if parameters is None else _count(parameters),
         "Pretraining": find(card, "pretraining"),
-        "Taught by": find(card, "teacher", "model"),
+        "Started from": find(card, "teacher", "model"),
         "Trained on": find(card, "data", "dataset"),
         "Made on": find(card, "created"),
     }
