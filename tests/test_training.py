@@ -67,11 +67,37 @@ def test_moving_stays_within_its_bounds():
         assert abs(columns.mean() - 50) < 101 * augment.ZOOM / 3 + 1
 
 
-def test_class_weights_give_each_class_the_same_sum():
-    labels = np.array([0] * 60 + [1] * 10 + [2] * 30)
-    weights = class_weights(labels)[labels]
-    assert weights.sum() == pytest.approx(100)
-    assert [weights[labels == label].sum() for label in range(3)] == pytest.approx([100 / 3] * 3)
+def test_class_weights_go_with_the_square_root():
+    labels = np.array([0] * 90 + [1] * 10 + [2] * 40)
+    weights = class_weights(labels)
+    assert weights / weights[0] == pytest.approx([1, 3, 1.5])
+    assert weights[labels].mean() == pytest.approx(1)
+
+
+def test_neighbours_are_the_most_similar_slices_of_the_group():
+    greys = np.array([0.1, 0.2, 0.35, 0.9, 0.21, 0.5])
+    groups = np.array([7, 7, 7, 7, 4, 2])
+    inputs = greys.astype(np.float32)[:, None, None, None] * np.ones((6, 32, 32, 1), np.float32)
+    near = augment.neighbours(inputs, groups)
+    assert near.shape == (6, augment.NEIGHBOURS)
+    assert near[0].tolist() == [1, 2, 3]
+    assert near[3].tolist() == [2, 1, 0]
+    assert near[4].tolist() == [4, 4, 4]
+
+
+@given(seed=st.integers(0, 1000))
+def test_interpolation_stays_between_a_slice_and_a_neighbour(seed):
+    random = np.random.default_rng(seed)
+    inputs = random.uniform(0, 1, (5, 8, 8, 1)).astype(np.float32)
+    near = np.array([[1, 1, 1], [2, 2, 2], [3, 3, 3], [4, 4, 4], [4, 4, 4]])
+    chosen = np.array([0, 1, 2, 3, 4, 0])
+    found = augment.interpolate(inputs, chosen, near, random)
+    low, high = np.minimum(inputs[chosen], inputs[near[chosen, 0]]), np.maximum(inputs[chosen], inputs[near[chosen, 0]])
+    assert found.dtype == np.float32
+    assert (found >= low - 1e-6).all()
+    assert (found <= high + 1e-6).all()
+    assert np.abs(found - inputs[chosen]).max() <= np.abs(high - low).max() / 2 + 1e-6
+    assert np.allclose(found[4], inputs[4])
 
 
 def test_training_batches_cover_every_slice_once_an_epoch():

@@ -89,7 +89,7 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0),
         loss={name: keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING) for name in model.output},
         loss_weights={"probabilities": 1.0, "groups": GROUP_LOSS},
-        weighted_metrics={"probabilities": ["accuracy"]},  # class-weighted accuracy is the balanced accuracy
+        weighted_metrics={"probabilities": ["accuracy"]},
         jit_compile=False,
     )
     callbacks = [

@@ -14,7 +14,7 @@ from lungapp.errors import DatasetDamaged
 from lungapp.preprocessing import to_input
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS, ModelSpec
-from train.augment import augment
+from train.augment import augment, interpolate, neighbours
 from train.data import Entry, read_manifest, read_split
 
 
@@ -55,9 +55,12 @@ def load_part(root: Path, entries: list[Entry], spec: ModelSpec) -> Part:
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
-    """(labels,) float32: inverse class frequency, so that each class weighs the same in the loss."""
-    counts = np.bincount(labels, minlength=len(LABELS))
-    return (len(labels) / (len(LABELS) * counts)).astype(np.float32)
+    """(labels,) float32, of mean 1 over the slices: the square root of inverse class frequency.
+
+    With the inverse itself every class weighs the same, and the models call too many normal slices benign.
+    """
+    weights = 1 / np.sqrt(np.bincount(labels, minlength=len(LABELS)))
+    return (weights / weights[labels].mean()).astype(np.float32)
 
 
 def group_classes(part: Part) -> np.ndarray:
@@ -74,12 +77,17 @@ def training_batches(part: Part, batch: int, seed: int) -> tf.data.Dataset:
     weights = class_weights(part.labels)[part.labels]
     targets = _targets(part, np.eye(groups.max() + 1, dtype=np.float32)[groups])
     random = np.random.default_rng(seed)
-    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, {"probabilities": weights, "groups": weights}))
+    near = neighbours(part.inputs, groups)
+    indices = np.arange(len(part.labels))
+    data = tf.data.Dataset.from_tensor_slices((indices, targets, {"probabilities": weights, "groups": weights}))
     data = data.shuffle(len(part.labels), seed=seed, reshuffle_each_iteration=True).batch(batch)
 
-    def augmented(x: tf.Tensor, y: dict, w: dict) -> tuple[tf.Tensor, dict, dict]:
-        changed = tf.numpy_function(lambda pictures: augment(pictures, random), [x], tf.float32)
-        return tf.ensure_shape(changed, x.shape), y, w
+    def pictures(chosen: np.ndarray) -> np.ndarray:
+        return augment(interpolate(part.inputs, chosen, near, random), random)
+
+    def augmented(chosen: tf.Tensor, y: dict, w: dict) -> tuple[tf.Tensor, dict, dict]:
+        x = tf.numpy_function(pictures, [chosen], tf.float32)
+        return tf.ensure_shape(x, (None, *part.inputs.shape[1:])), y, w
 
     return data.map(augmented).prefetch(tf.data.AUTOTUNE)
 
