@@ -457,6 +457,27 @@ def test_an_interrupted_run_goes_on_where_it_stopped(small_world, monkeypatch):
     assert seen[-1] == 2
 
 
+def test_an_averaged_stage_ends_with_its_average(small_world, monkeypatch):
+    """An average that never forgets its first step stays within one step of where the stage began."""
+    place, root = small_world
+    stages = (recipes.Stage(1, 1e-3, batch=8), recipes.Stage(3, 1e-3, batch=8, averaged=True))
+    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", stages)
+    groups = len({(entry.group, entry.label) for entry in pipeline.entries_of("grouped", "train")})
+    kernels = []
+    for momentum in (1.0, 0.0):
+        monkeypatch.setattr(fit, "AVERAGE_MOMENTUM", momentum)
+        runs = place / f"runs-{momentum}"
+        fit.main(["basic_cnn", "--data", str(root), "--runs", str(runs), "--precision", "float32"])
+        for number in (1, 2):
+            model = with_group_head(build_model(get_spec("basic_cnn")), groups)
+            model.load_weights(runs / "grouped" / "basic_cnn-seed0" / f"stage{number}.weights.h5")
+            kernels.append(model.get_layer("features").kernel.numpy())
+    before, remembering, start, forgetting = kernels
+    assert np.array_equal(before, start)
+    assert 0 < np.abs(remembering - before).max() < 1.2e-3
+    assert np.abs(forgetting - before).max() > 2e-3
+
+
 def test_pretrained_weights_are_for_resnet50_only(capsys):
     with pytest.raises(SystemExit, match="resnet50 only"):
         fit.main(["basic_cnn", "--pretrained", "imagenet"])

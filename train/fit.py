@@ -35,6 +35,8 @@ from train.recipes import Stage, recipe
 RUNS = Path("runs")
 LABEL_SMOOTHING = 0.05
 WEIGHT_DECAY = 1e-3
+AVERAGE_MOMENTUM = 0.998
+"""Of averaged stages: some ten epochs of 50 steps."""
 
 
 def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretrained: str, tensorboard: bool) -> None:
@@ -81,12 +83,15 @@ def _conclude(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int) 
 
 def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int, seed: int, tensorboard: bool) -> None:
     _set_trainable(model, stage.trainable)
-    steps = -(-len(training.labels) // stage.batch)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        stage.learning_rate / 20, stage.epochs * steps, warmup_target=stage.learning_rate, warmup_steps=2 * steps
-    )
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = stage.learning_rate
+    if not stage.averaged:
+        steps = -(-len(training.labels) // stage.batch)
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate / 20, stage.epochs * steps, warmup_target=rate, warmup_steps=2 * steps
+        )
+    average = {"use_ema": True, "ema_momentum": AVERAGE_MOMENTUM} if stage.averaged else {}
     model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0),
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0, **average),
         loss={name: keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING) for name in model.output},
         loss_weights={"probabilities": 1.0, "groups": GROUP_LOSS},
         weighted_metrics={"probabilities": ["accuracy"]},
@@ -94,6 +99,7 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
     )
     callbacks = [
         keras.callbacks.BackupAndRestore(run / f"stage{number}.backup"),
+        *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if stage.averaged else []),  # the next ones see these
         keras.callbacks.ModelCheckpoint(
             run / f"stage{number}.weights.h5", monitor="val_loss", save_best_only=True, save_weights_only=True
         ),
