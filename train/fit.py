@@ -99,14 +99,20 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
     )
     callbacks = [
         keras.callbacks.BackupAndRestore(run / f"stage{number}.backup"),
-        *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if stage.averaged else []),  # the next ones see these
         keras.callbacks.ModelCheckpoint(
-            run / f"stage{number}.weights.h5", monitor="val_loss", save_best_only=True, save_weights_only=True
+            run / f"stage{number}.weights.h5",
+            monitor="val_loss",
+            save_best_only=not stage.averaged,
+            save_weights_only=True,
         ),
-        keras.callbacks.EarlyStopping(monitor="val_loss", patience=max(10, stage.epochs // 2), verbose=1),
         keras.callbacks.CSVLogger(run / f"stage{number}.csv", append=True),
         keras.callbacks.TerminateOnNaN(),
     ]
+    if stage.averaged:  # behind the backup, which needs the weights themselves; before the checkpoint, which does not
+        callbacks.insert(1, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    else:
+        patience = max(10, stage.epochs // 2)
+        callbacks.append(keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience, verbose=1))
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard" / f"stage{number}"))
     model.fit(
