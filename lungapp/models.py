@@ -2,8 +2,8 @@
 
 Every graph maps (batch, 224, 224, 1) float32 in [0, 1] to probabilities and has layers named ``features`` (the last
 feature maps, after ReLU), ``logits`` and ``probabilities``. Between features and logits stand only global average
-pooling (or flattening), dropout (training) and one dense layer, so that Grad-CAM's weights are that layer's
-(`lungapp.saliency`).
+pooling (or a constant scale and flattening), dropout (training) and one dense layer, so that Grad-CAM's weights are
+that layer's (`lungapp.saliency`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from lungapp.weights_io import digest_of, read_weights
 
 GREY_MEAN, GREY_SPREAD = 0.5, 0.3
 """Roughly those of a body crop; the two networks of our own scale their input by them."""
+
+FLATTENED_SCALE = 0.2
 
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
@@ -52,10 +54,15 @@ def load_model(spec: ModelSpec, folder: Path) -> tuple[keras.Model, ModelCard]:
     return model, card
 
 
-def _head(features, spec: ModelSpec, dropout: float, pool: layers.Layer | None = None) -> layers.Layer:
-    pool = pool or layers.GlobalAveragePooling2D(name="pool", dtype="float32")
-    x = pool(features)
-    x = layers.Dropout(dropout, name="dropout", dtype="float32")(x)
+def _head(features, spec: ModelSpec, scale: float = 1.0):
+    """Flattened features, dropout, one dense layer, probabilities.
+
+    Where there are tens of thousands of features, a ``scale`` below 1 keeps a step of the optimiser from throwing the
+    logits about.
+    """
+    x = layers.Rescaling(scale, name="head_scaling", dtype="float32")(features)
+    x = layers.Flatten(name="vector", dtype="float32")(x)
+    x = layers.Dropout(0.3, name="dropout", dtype="float32")(x)
     logits = layers.Dense(len(spec.labels), name="logits", dtype="float32")(x)
     return layers.Softmax(name="probabilities", dtype="float32")(logits)
 
@@ -64,9 +71,8 @@ def _basic_cnn(inputs, spec: ModelSpec) -> keras.Model:
     """Three convolutions with ReLU, max pooling between them, dropout.
 
     Pooling by 4 lets three layers see a third of the picture's width. The features are flattened, not averaged: three
-    layers without normalisation hardly learn through an average (balanced accuracy after 25 epochs at 112 pixels,
-    image level: 0.72 against 0.56, single runs whose learning rate and jitter differed too), and Grad-CAM's
-    weights are constants of the dense layer either way.
+    layers without normalisation hardly learn through an average, and Grad-CAM's weights are constants of the dense
+    layer either way (docs/trials.md).
     """
     x = _centred(inputs)
     for index, (filters, kernel) in enumerate(((32, 5), (64, 5)), start=1):
@@ -74,7 +80,7 @@ def _basic_cnn(inputs, spec: ModelSpec) -> keras.Model:
         x = layers.MaxPooling2D(4, name=f"pool{index}")(x)
         x = layers.SpatialDropout2D(0.1, name=f"dropout{index}")(x)
     x = layers.Conv2D(128, 5, padding="same", activation="relu", name=spec.target_layer)(x)
-    return keras.Model(inputs, _head(x, spec, 0.3, layers.Flatten(name="flatten", dtype="float32")), name=spec.name)
+    return keras.Model(inputs, _head(x, spec), name=spec.name)
 
 
 def _resnet50(inputs, spec: ModelSpec) -> keras.Model:
@@ -86,27 +92,29 @@ def _resnet50(inputs, spec: ModelSpec) -> keras.Model:
     x = layers.Rescaling(255.0, offset=[-mean for mean in IMAGENET_MEAN_BGR], name="imagenet_scaling")(x)
     backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
     features = layers.Activation("linear", name=spec.target_layer)(backbone.output)
-    return keras.Model(inputs, _head(features, spec, 0.3), name=spec.name)
+    return keras.Model(inputs, _head(features, spec, FLATTENED_SCALE), name=spec.name)
 
 
 def _advanced_cnn(inputs, spec: ModelSpec) -> keras.Model:
     """Seven convolutions in five stages, batch normalisation behind each stage, 14 x 14 feature maps at the end.
 
     Plain convolutions with one normalisation a stage learn this small dataset several times sooner than residual
-    blocks with one behind every convolution did: 0.75 against 0.61 balanced training accuracy after 12 epochs, both
-    at 112 pixels with one learning rate and averaged features (single runs).
+    blocks with one behind every convolution did, and flattened features sooner than averaged ones (docs/trials.md).
+    Resolutions and the first pooling are those of ResNet-50, which can so start from it (`train.net2net`).
     """
     x = _centred(inputs)
     for stage, (filters, convolutions, stride, pool) in enumerate(
-        ((32, 1, 2, True), (48, 1, 1, True), (96, 2, 1, True), (160, 2, 1, False)), start=1
+        ((32, 1, 2, 3), (48, 1, 1, 2), (96, 2, 1, 2), (160, 2, 1, None)), start=1
     ):
         for index in range(1, convolutions + 1):
             x = _convolution(x, filters, 5 if stage == 1 else 3, stride, f"stage{stage}_conv{index}")
+        if stage == 1:
+            x = layers.ZeroPadding2D(1, name="stage1_padding")(x)
         if pool:
-            x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
+            x = layers.MaxPooling2D(pool, 2, name=f"stage{stage}_pool")(x)
         x = layers.BatchNormalization(name=f"stage{stage}_bn")(x)
     x = _convolution(x, 256, 3, 1, spec.target_layer)
-    return keras.Model(inputs, _head(x, spec, 0.3), name=spec.name)
+    return keras.Model(inputs, _head(x, spec, FLATTENED_SCALE), name=spec.name)
 
 
 def _convolution(x, filters: int, kernel: int, stride: int, name: str):

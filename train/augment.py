@@ -1,5 +1,8 @@
 """Random operations on model inputs; only training walks through here, and only after `to_input`.
 
+First a slice is drawn towards a similar one of its group, which makes up for slices that lie between those at hand
+(Chawla et al. 2002, "SMOTE", within a similarity group instead of a class).
+
 Rotation, zoom and horizontal flip are the published ones. The jitter of window, brightness, contrast, sharpness and
 noise stands against what tells the scanner rather than the lesion: on this dataset noise and grey statistics alone
 name the class of three slices in four.
@@ -11,23 +14,52 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.spatial.distance import cdist
 
 cv2.setNumThreads(1)  # its threads would fight TensorFlow's for the same cores
 
-ROTATION = 15.0
+ROTATION = 10.0
 """Largest rotation to either side, in degrees."""
 
-ZOOM = 0.15
+ZOOM = 0.10
 """Largest relative change of scale; the same bound for the shift, as a share of a third of the side."""
 
-WINDOW = 0.12
+WINDOW = 0.08
 """Largest relative change of the window's width, and of its centre as a share of half the width."""
 
-BLUR = 0.7
+BLUR = 0.5
 """Largest standard deviation of a Gaussian blur, in pixels."""
 
-NOISE = 0.02
+NOISE = 0.015
 """Largest standard deviation of added Gaussian noise."""
+
+INTERPOLATED = 0.6
+"""Share of the slices that are drawn towards a neighbour, by half of the way at most."""
+
+NEIGHBOURS = 3
+"""How many of the most similar slices a neighbour is drawn from."""
+
+
+def neighbours(inputs: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(n, `NEIGHBOURS`) int: for each of ``inputs`` (n, size, size, 1) the nearest others of its group, nearest first.
+
+    A slice with too few others is its own neighbour. Distance is that of thumbnails.
+    """
+    thumbnails = np.stack([cv2.resize(picture, (28, 28), interpolation=cv2.INTER_AREA).ravel() for picture in inputs])
+    distances = cdist(thumbnails, thumbnails)
+    distances[groups[:, None] != groups] = np.inf
+    np.fill_diagonal(distances, -1)
+    nearest = distances.argsort(axis=1)[:, 1 : NEIGHBOURS + 1]
+    alone = np.isinf(np.take_along_axis(distances, nearest, axis=1))
+    return np.where(alone, np.arange(len(inputs))[:, None], nearest)
+
+
+def interpolate(inputs: np.ndarray, chosen: np.ndarray, near: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The slices ``chosen`` (n,) int of ``inputs``, some of them drawn towards one of their neighbours ``near``."""
+    other = inputs[near[chosen, random.integers(0, near.shape[1], len(chosen))]]
+    way = random.uniform(0, 0.5, len(chosen)) * (random.random(len(chosen)) < INTERPOLATED)
+    share = way.astype(np.float32)[:, None, None, None]
+    return inputs[chosen] * (1 - share) + other * share
 
 
 def augment(batch: np.ndarray, random: np.random.Generator) -> np.ndarray:

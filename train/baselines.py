@@ -20,11 +20,10 @@ from lungapp.errors import LungAppError
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS
 from train.card import PREDICTIONS
-from train.data import PROTOCOLS, find_dataset, read_manifest, read_split, thumbnail
-from train.metrics import figures
+from train.data import IMAGE_LEVEL_SEEDS, PROTOCOLS, find_dataset, read_manifest, read_split, thumbnail
+from train.metrics import Judged, figures
 
 FILE = PREDICTIONS / "baselines.json"
-SEEDS = (0, 1, 2)
 
 
 def statistics(picture: np.ndarray) -> np.ndarray:
@@ -63,7 +62,7 @@ def nearest_neighbour(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -
 
 
 def evaluate(root: Path) -> dict[str, dict[str, dict]]:
-    """Baseline → protocol → figures, fitted on the training slices, judged on the test slices."""
+    """Baseline → protocol → figures, fitted on the training slices, judged on the test slices of every split."""
     entries = [entry for entry in read_manifest() if not entry.duplicate_of]
     pictures = [read_slice(root / entry.file).pixels for entry in entries]
     labels = np.array([LABELS.index(entry.label) for entry in entries])
@@ -72,18 +71,18 @@ def evaluate(root: Path) -> dict[str, dict[str, dict]]:
     thumbnails = np.stack([thumbnail(picture).ravel() for picture in pictures])
     results: dict[str, dict[str, dict]] = {"nearest_neighbour": {}, "grey_statistics": {}}
     for protocol in PROTOCOLS:
-        parts = read_split(protocol)
-        part = np.array([parts[entry.file] for entry in entries])
-        train, test = part == "train", part == "test"
-        units = groups[test] if protocol == "grouped" else np.arange(test.sum())
-        nearest = nearest_neighbour(thumbnails[train], labels[train], thumbnails[test])
-        forests = [
-            RandomForestClassifier(500, class_weight="balanced", random_state=seed).fit(greys[train], labels[train])
-            for seed in SEEDS
-        ]
-        scored = np.stack([forest.predict_proba(greys[test]) for forest in forests])
-        results["nearest_neighbour"][protocol] = figures(nearest[None], labels[test], units)
-        results["grey_statistics"][protocol] = figures(scored, labels[test], units)
+        nearest, forests = [], []
+        for seed in IMAGE_LEVEL_SEEDS:
+            parts = read_split(protocol, seed)
+            part = np.array([parts[entry.file] for entry in entries])
+            train, test = part == "train", part == "test"
+            truth = labels[test], groups[test] if protocol == "grouped" else np.flatnonzero(test)
+            nearest.append(Judged(nearest_neighbour(thumbnails[train], labels[train], thumbnails[test]), *truth))
+            forest = RandomForestClassifier(500, class_weight="balanced", random_state=seed)
+            forests.append(Judged(forest.fit(greys[train], labels[train]).predict_proba(greys[test]), *truth))
+        once = protocol == "grouped"  # one split, and a look-up has no seed
+        results["nearest_neighbour"][protocol] = figures(nearest[:1] if once else nearest)
+        results["grey_statistics"][protocol] = figures(forests)
     return results
 
 

@@ -33,13 +33,16 @@ def calibrate(validation: Predictions) -> dict[str, Any]:
 
 
 def fit_temperature(validation: Predictions) -> float:
-    """The divisor of the logits that minimises the negative log-likelihood (Guo et al. 2017), in 0.2 to 10."""
+    """The divisor of the logits that minimises the negative log-likelihood (Guo et al. 2017), in 1 to 10.
+
+    Below 1 it would make the model surer of itself, on the word of a dozen validation groups.
+    """
 
     def loss(log_temperature: float) -> float:
         chosen = validation.probabilities(np.exp(log_temperature))[np.arange(len(validation.labels)), validation.labels]
         return -float(np.mean(np.log(chosen + 1e-12)))
 
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(10)), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=(0, np.log(10)), method="bounded").x))
 
 
 def confidence_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:

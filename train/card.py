@@ -18,7 +18,7 @@ from lungapp.registry import ModelSpec
 from lungapp.weights_io import digest_of, read_weights
 from train.calibrate import calibrate
 from train.data import manifest_digest, read_manifest
-from train.metrics import figures
+from train.metrics import Judged, figures
 from train.predict import Predictions, logits_of, read_predictions
 
 ROOT = Path(__file__).parent.parent
@@ -32,14 +32,18 @@ LIBRARIES = ("keras", "tensorflow-cpu", "numpy", "opencv-python-headless")
 def protocol_figures(runs: list[Path]) -> dict[str, Any]:
     """Calibrated test figures over ``runs`` (one a seed), each run calibrated on its own validation slices."""
     tests = [read_predictions(run / "test.csv") for run in runs]
-    calibrated = [
-        test.probabilities(calibrate(read_predictions(run / "validation.csv"))["temperature"])
+    grouped = runs[0].parent.name == "grouped"
+    files = {file: number for number, file in enumerate(sorted({file for test in tests for file in test.files}))}
+    judged = [
+        Judged(
+            test.probabilities(calibrate(read_predictions(run / "validation.csv"))["temperature"]),
+            test.labels,
+            test.groups if grouped else np.array([files[file] for file in test.files]),
+        )
         for run, test in zip(runs, tests, strict=True)
     ]
-    grouped = runs[0].parent.name == "grouped"
-    units = tests[0].groups if grouped else np.arange(len(tests[0].labels))
     seeds = [int(run.name.rsplit("seed", 1)[1]) for run in runs]
-    return {"seeds": seeds, **figures(np.stack(calibrated), tests[0].labels, units)}
+    return {"seeds": seeds, **figures(judged)}
 
 
 def confident_figures(run: Path, calibration: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +82,7 @@ def make_card(spec: ModelSpec, weights: Path, own: Path, runs: dict[str, list[Pa
         "parameters": int(model.count_params()),
         "weights_sha256": digest_of(weights),
         "pretraining": settings["pretrained"],
+        **({"teacher": settings["teacher"]} if "teacher" in settings else {}),
         "data": {
             "dataset": "IQ-OTH/NCCD, doi 10.17632/bhmdr45bh2",
             "files": len(entries),

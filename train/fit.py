@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -20,20 +19,24 @@ import numpy as np
 from lungapp.errors import LungAppError
 from lungapp.models import build_model
 from lungapp.registry import MODELS, ModelSpec, get_spec
-from lungapp.weights_io import read_weights, write_weights
+from lungapp.weights_io import digest_of, read_weights, write_weights
 from train.card import make_card
 from train.data import PROTOCOLS, find_dataset
 from train.fused import with_fused_normalisation
+from train.group_head import GROUP_LOSS, with_group_head
 from train.metrics import FIGURES
-from train.pipeline import entries_of, load_part, plain_batches, training_batches
+from train.net2net import TEACHER, grow
+from train.pipeline import entries_of, group_classes, load_part, training_batches, validation_batches
 from train.plots import plot_confusion, plot_history
 from train.predict import logits_of, write_predictions
-from train.pretrained import load_backbone, silence_residuals
+from train.pretrained import load_backbone
 from train.recipes import Stage, recipe
 
 RUNS = Path("runs")
 LABEL_SMOOTHING = 0.05
 WEIGHT_DECAY = 1e-3
+AVERAGE_MOMENTUM = 0.998
+"""Of averaged stages: some ten epochs of 50 steps."""
 
 
 def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretrained: str, tensorboard: bool) -> None:
@@ -41,36 +44,34 @@ def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretra
     keras.utils.set_random_seed(seed)
     run.mkdir(parents=True, exist_ok=True)
     stages = recipe(spec.name, pretrained)
-    validation_entries, training_entries = entries_of(protocol, "validation"), entries_of(protocol, "train")
-    previous: keras.Model | None = None
+    from_scratch = spec.name == "resnet50" and pretrained == "none"
+    teacher = run.parent / f"{TEACHER}-seed{seed}" / "weights.safetensors" if from_scratch else None
+    model = with_fused_normalisation(build_model(spec))
+    training, validation = (load_part(root, entries_of(protocol, part, seed), spec) for part in ("train", "validation"))
+    trained = with_group_head(model, int(group_classes(training).max()) + 1)
+    if teacher:
+        grow(model, teacher, training.inputs)
+    elif pretrained != "none":
+        load_backbone(model, pretrained)
     for number, stage in enumerate(stages, start=1):
-        model = with_fused_normalisation(build_model(replace(spec, size=stage.size)))
-        best = run / f"stage{number}.weights.h5"
-        if previous is not None:
-            model.set_weights(previous.get_weights())
-        elif pretrained != "none":
-            load_backbone(model, pretrained)
-        elif spec.name == "resnet50":
-            silence_residuals(model)
         if not (run / f"stage{number}.done").exists():
-            training = load_part(root, training_entries, spec, stage.size)
-            validation = load_part(root, validation_entries, spec, stage.size)
-            _fit_stage(model, stage, training, validation, run, number, seed, tensorboard)
-        model.load_weights(best)
-        previous = model
+            _fit_stage(trained, stage, training, validation, run, number, seed, tensorboard)
+        trained.load_weights(run / f"stage{number}.weights.h5")
     write_weights(model, run / "weights.safetensors")
     settings = {"model": spec.name, "protocol": protocol, "seed": seed, "pretrained": pretrained}
+    if teacher:
+        settings["teacher"] = {"model": TEACHER, "weights_sha256": digest_of(teacher)}
     (run / "run.json").write_text(json.dumps(settings, indent=2) + "\n")
-    _conclude(spec, root, run, protocol)
+    _conclude(spec, root, run, protocol, seed)
 
 
-def _conclude(spec: ModelSpec, root: Path, run: Path, protocol: str) -> None:
+def _conclude(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int) -> None:
     """Judge the weights as they will be served: read back from the file, in float32."""
     keras.mixed_precision.set_global_policy("float32")
     served = build_model(spec)
     read_weights(served, run / "weights.safetensors")
     for part in ("validation", "test"):
-        loaded = load_part(root, entries_of(protocol, part), spec)
+        loaded = load_part(root, entries_of(protocol, part, seed), spec)
         write_predictions(run / f"{part}.csv", loaded, logits_of(served, loaded.inputs))
     card = make_card(spec, run / "weights.safetensors", run, {protocol: [run]})
     (run / "card.json").write_text(json.dumps(card, indent=2) + "\n")
@@ -82,30 +83,41 @@ def _conclude(spec: ModelSpec, root: Path, run: Path, protocol: str) -> None:
 
 def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int, seed: int, tensorboard: bool) -> None:
     _set_trainable(model, stage.trainable)
-    steps = -(-len(training.labels) // stage.batch)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        stage.learning_rate / 20, stage.epochs * steps, warmup_target=stage.learning_rate, warmup_steps=2 * steps
-    )
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = stage.learning_rate
+    if not stage.averaged:
+        steps = -(-len(training.labels) // stage.batch)
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate / 20, stage.epochs * steps, warmup_target=rate, warmup_steps=2 * steps
+        )
+    average = {"use_ema": True, "ema_momentum": AVERAGE_MOMENTUM} if stage.averaged else {}
     model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
-        weighted_metrics=["accuracy"],  # class-weighted accuracy is the balanced accuracy
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0, **average),
+        loss={name: keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING) for name in model.output},
+        loss_weights={"probabilities": 1.0, "groups": GROUP_LOSS},
+        weighted_metrics={"probabilities": ["accuracy"]},
         jit_compile=False,
     )
     callbacks = [
         keras.callbacks.BackupAndRestore(run / f"stage{number}.backup"),
         keras.callbacks.ModelCheckpoint(
-            run / f"stage{number}.weights.h5", monitor="val_loss", save_best_only=True, save_weights_only=True
+            run / f"stage{number}.weights.h5",
+            monitor="val_loss",
+            save_best_only=not stage.averaged,
+            save_weights_only=True,
         ),
-        keras.callbacks.EarlyStopping(monitor="val_loss", patience=max(10, stage.epochs // 2), verbose=1),
         keras.callbacks.CSVLogger(run / f"stage{number}.csv", append=True),
         keras.callbacks.TerminateOnNaN(),
     ]
+    if stage.averaged:  # behind the backup, which needs the weights themselves; before the checkpoint, which does not
+        callbacks.insert(1, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    else:
+        patience = max(10, stage.epochs // 2)
+        callbacks.append(keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience, verbose=1))
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard" / f"stage{number}"))
     model.fit(
         training_batches(training, stage.batch, seed),
-        validation_data=plain_batches(validation),
+        validation_data=validation_batches(validation, model.output["groups"].shape[-1]),
         epochs=stage.epochs,
         shuffle=False,  # the dataset shuffles
         callbacks=callbacks,
@@ -115,7 +127,8 @@ def _fit_stage(model, stage: Stage, training, validation, run: Path, number: int
 
 
 def _set_trainable(model: keras.Model, trainable: str) -> None:
-    prefixes = {"all": ("",), "conv5": ("conv5", "logits"), "head": ("logits",)}[trainable]
+    heads = ("logits", "group_logits")
+    prefixes = {"all": ("",), "conv5": ("conv5", *heads), "head": heads}[trainable]
     for layer in model.layers:
         # Frozen batch normalisation also keeps its statistics, as fine-tuning wants it.
         layer.trainable = layer.name.startswith(prefixes)
@@ -134,7 +147,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=[spec.name for spec in MODELS])
     parser.add_argument("--protocol", choices=PROTOCOLS, default="grouped")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the training, and of the image-level split")
     parser.add_argument("--pretrained", default=None, help="resnet50 only: imagenet (default), none, or a weights file")
     parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
     parser.add_argument("--runs", type=Path, default=RUNS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,36 +15,47 @@ RESAMPLES = 1000
 MALIGNANT = LABELS.index("malignant")
 
 
-def figures(probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """All figures of a card's protocol.
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One run's test slices: ``probabilities`` (n, labels), ``labels`` (n,) int the truth, ``units`` (n,) int.
 
-    Parameters
-    ----------
-    probabilities : (runs, n, labels); with several runs (seeds) each figure is the mean over them.
-    labels : (n,) int, the truth.
-    units : (n,) int, what the bootstrap draws: slices for ``image_level``, similarity groups for ``grouped``,
-        because slices of a group are not independent.
+    The bootstrap draws units: slices for ``image_level``, similarity groups for ``grouped``, because slices of a group
+    are not independent. The same number means the same unit in every run, so that a slice tested by two runs is drawn
+    for both.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    units: np.ndarray
+
+
+def figures(runs: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
+    """All figures of a card's protocol, each the mean over ``runs``.
 
     Returns
     -------
-    ``n``, ``runs``, ``confusion_matrix`` (summed over runs, truth in rows) and per figure ``value`` and ``interval``
-    (2.5th and 97.5th percentile of 1,000 resamples; a resample without all classes is drawn again).
+    ``n`` (test slices of a run), ``runs``, ``confusion_matrix`` (summed over runs, truth in rows) and per figure
+    ``value`` and ``interval`` (2.5th and 97.5th percentile of 1,000 resamples; one in which a run lacks a class is
+    drawn again).
     """
-    values = {name: float(np.mean([f(p, labels) for p in probabilities])) for name, f in FIGURES.items()}
+    values = _means((run.probabilities, run.labels) for run in runs)
     draws: dict[str, list[float]] = {name: [] for name in FIGURES}
     random = np.random.default_rng(seed)
-    members = [np.flatnonzero(units == unit) for unit in np.unique(units)]
+    units, places = np.unique(np.concatenate([run.units for run in runs]), return_inverse=True)
+    places_of = np.split(places, np.cumsum([len(run.units) for run in runs])[:-1])
     while len(draws["accuracy"]) < RESAMPLES:
-        chosen = np.concatenate([members[i] for i in random.integers(len(members), size=len(members))])
-        if len(np.unique(labels[chosen])) < len(LABELS):
+        times = np.bincount(random.integers(len(units), size=len(units)), minlength=len(units))
+        chosen = [np.repeat(np.arange(len(place)), times[place]) for place in places_of]
+        if any(len(np.unique(run.labels[c])) < len(LABELS) for run, c in zip(runs, chosen, strict=True)):
             continue
-        for name, figure in FIGURES.items():
-            draws[name].append(float(np.mean([figure(p[chosen], labels[chosen]) for p in probabilities])))
-    matrix = sum(sk.confusion_matrix(labels, p.argmax(axis=1), labels=range(len(LABELS))) for p in probabilities)
+        drawn = _means((run.probabilities[c], run.labels[c]) for run, c in zip(runs, chosen, strict=True))
+        for name, value in drawn.items():
+            draws[name].append(value)
+    matrix = sum(sk.confusion_matrix(r.labels, r.probabilities.argmax(axis=1), labels=range(len(LABELS))) for r in runs)
     return {
-        "n": len(labels),
-        "runs": len(probabilities),
-        "bootstrap_units": len(members),
+        "n": len(runs[0].labels),
+        "runs": len(runs),
+        "bootstrap_units": len(units),
         **{
             name: {
                 "value": round(values[name], 4),
@@ -51,8 +63,13 @@ def figures(probabilities: np.ndarray, labels: np.ndarray, units: np.ndarray, se
             }
             for name in FIGURES
         },
-        "confusion_matrix": matrix.tolist(),
+        "confusion_matrix": np.asarray(matrix).tolist(),
     }
+
+
+def _means(judged: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    rows = [{name: figure(p, labels) for name, figure in FIGURES.items()} for p, labels in judged]
+    return {name: float(np.mean([row[name] for row in rows])) for name in FIGURES}
 
 
 def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from lungapp.errors import DatasetDamaged
 from lungapp.preprocessing import to_input
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS, ModelSpec
-from train.augment import augment
+from train.augment import augment, interpolate, neighbours
 from train.data import Entry, read_manifest, read_split
 
 
@@ -28,14 +28,14 @@ class Part:
     groups: np.ndarray
 
 
-def entries_of(protocol: str, part: str) -> list[Entry]:
-    """The distinct entries of the committed manifest that belong to ``part`` under ``protocol``."""
-    parts = read_split(protocol)
+def entries_of(protocol: str, part: str, seed: int = 0) -> list[Entry]:
+    """The distinct entries of the committed manifest that belong to ``part`` of the split of ``protocol`` and seed."""
+    parts = read_split(protocol, seed)
     return [entry for entry in read_manifest() if parts.get(entry.file) == part]
 
 
-def load_part(root: Path, entries: list[Entry], spec: ModelSpec, size: int | None = None) -> Part:
-    """Read and prepare ``entries`` below ``root`` at ``size`` (default: the spec's), with a progress bar.
+def load_part(root: Path, entries: list[Entry], spec: ModelSpec) -> Part:
+    """Read and prepare ``entries`` below ``root``, with a progress bar.
 
     Raises `DatasetDamaged` where a file of the manifest is missing.
     """
@@ -45,7 +45,6 @@ def load_part(root: Path, entries: list[Entry], spec: ModelSpec, size: int | Non
             f"Expected every file of the manifest. Missing: {len(missing)}, first {missing[0]!r}. "
             "Run `python -m train.data` to write a manifest of your copy."
         )
-    spec = replace(spec, size=size or spec.size)
     with ThreadPoolExecutor() as pool:
         pictures = pool.map(lambda entry: to_input(read_slice(root / entry.file), spec), entries)
         inputs = np.stack(
@@ -56,28 +55,51 @@ def load_part(root: Path, entries: list[Entry], spec: ModelSpec, size: int | Non
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
-    """(labels,) float32: inverse class frequency, so that each class weighs the same in the loss."""
-    counts = np.bincount(labels, minlength=len(LABELS))
-    return (len(labels) / (len(LABELS) * counts)).astype(np.float32)
+    """(labels,) float32, of mean 1 over the slices: the square root of inverse class frequency.
+
+    With the inverse itself every class weighs the same, and the models call too many normal slices benign.
+    """
+    weights = 1 / np.sqrt(np.bincount(labels, minlength=len(LABELS)))
+    return (weights / weights[labels].mean()).astype(np.float32)
+
+
+def group_classes(part: Part) -> np.ndarray:
+    """(slices,) int from 0: which similarity group and label a slice has, the finer classes of the training head."""
+    return np.unique(np.stack([part.groups, part.labels], axis=1), axis=0, return_inverse=True)[1].ravel()
 
 
 def training_batches(part: Part, batch: int, seed: int) -> tf.data.Dataset:
-    """Shuffled, augmented batches (inputs, one-hot labels, sample weights), prepared while the model computes."""
-    targets = np.eye(len(LABELS), dtype=np.float32)[part.labels]
+    """Shuffled, augmented batches (inputs, targets, sample weights), prepared while the model computes.
+
+    Targets and weights are dicts over the two outputs of `train.group_head`: one-hot labels and group classes.
+    """
+    groups = group_classes(part)
     weights = class_weights(part.labels)[part.labels]
+    targets = _targets(part, np.eye(groups.max() + 1, dtype=np.float32)[groups])
     random = np.random.default_rng(seed)
-    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, weights))
+    near = neighbours(part.inputs, groups)
+    indices = np.arange(len(part.labels))
+    data = tf.data.Dataset.from_tensor_slices((indices, targets, {"probabilities": weights, "groups": weights}))
     data = data.shuffle(len(part.labels), seed=seed, reshuffle_each_iteration=True).batch(batch)
 
-    def augmented(x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        changed = tf.numpy_function(lambda pictures: augment(pictures, random), [x], tf.float32)
-        return tf.ensure_shape(changed, x.shape), y, w
+    def pictures(chosen: np.ndarray) -> np.ndarray:
+        return augment(interpolate(part.inputs, chosen, near, random), random)
+
+    def augmented(chosen: tf.Tensor, y: dict, w: dict) -> tuple[tf.Tensor, dict, dict]:
+        x = tf.numpy_function(pictures, [chosen], tf.float32)
+        return tf.ensure_shape(x, (None, *part.inputs.shape[1:])), y, w
 
     return data.map(augmented).prefetch(tf.data.AUTOTUNE)
 
 
-def plain_batches(part: Part, batch: int = 32) -> tf.data.Dataset:
-    """Batches for validation: in order, not augmented, weighted like training."""
-    targets = np.eye(len(LABELS), dtype=np.float32)[part.labels]
+def validation_batches(part: Part, group_count: int, batch: int = 32) -> tf.data.Dataset:
+    """Batches in order, not augmented. Their groups may be unknown to the model, so the group output weighs nothing."""
     weights = class_weights(part.labels)[part.labels]
-    return tf.data.Dataset.from_tensor_slices((part.inputs, targets, weights)).batch(batch).prefetch(tf.data.AUTOTUNE)
+    targets = _targets(part, np.zeros((len(part.labels), group_count), np.float32))
+    sample_weights = {"probabilities": weights, "groups": np.zeros_like(weights)}
+    data = tf.data.Dataset.from_tensor_slices((part.inputs, targets, sample_weights))
+    return data.batch(batch).prefetch(tf.data.AUTOTUNE)
+
+
+def _targets(part: Part, groups: np.ndarray) -> dict[str, np.ndarray]:
+    return {"probabilities": np.eye(len(LABELS), dtype=np.float32)[part.labels], "groups": groups}

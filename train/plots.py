@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 
 def plot_history(run: Path) -> None:
-    """Draw loss and balanced accuracy over the epochs of all stages of ``run`` into ``history.png``."""
+    """Draw loss and class-weighted accuracy over the epochs of all stages of ``run`` into ``history.png``."""
     rows: list[dict[str, float]] = []
     ends = []
     for log in sorted(run.glob("stage*.csv")):
@@ -18,9 +18,8 @@ def plot_history(run: Path) -> None:
             rows += [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
         ends.append(len(rows))
     figure = Figure(figsize=(8, 3), layout="constrained")
-    for axes, key, title in zip(
-        figure.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Balanced accuracy"), strict=True
-    ):
+    panels = (("probabilities_loss", "Loss"), ("probabilities_accuracy", "Class-weighted accuracy"))
+    for axes, (key, title) in zip(figure.subplots(1, 2), panels, strict=True):
         for prefix, name in (("", "training"), ("val_", "validation")):
             axes.plot(range(1, len(rows) + 1), [row[prefix + key] for row in rows], label=name)
         for end in ends[:-1]:

@@ -37,13 +37,3 @@ def load_backbone(model: keras.Model, source: str) -> None:
     for layer in backbone.layers:
         if layer.weights:
             model.get_layer(layer.name).set_weights(layer.get_weights())
-
-
-def silence_residuals(model: keras.Model) -> None:
-    """Set the last scale of every residual block to 0, so that an untrained backbone starts as its shortcuts alone.
-
-    Training from scratch starts sooner this way (Goyal et al. 2017, "Accurate, Large Minibatch SGD").
-    """
-    for layer in model.layers:
-        if layer.name.endswith("_3_bn"):
-            layer.gamma.assign(keras.ops.zeros_like(layer.gamma))

@@ -21,7 +21,7 @@ COLUMNS = {
     "auc_malignant": "Malignant AUC",
 }
 TITLES = {
-    "image_level": "Image-level split (the published habit)",
+    "image_level": "Image-level split (the published habit), drawn anew for every run",
     "grouped": "Grouped split (similar slices together)",
 }
 
@@ -37,7 +37,7 @@ def render_table() -> str:
 def _protocol(protocol: str, title: str, figures: dict[str, Any]) -> str:
     test = next(iter(figures.values()))[protocol]["n"]
     lines = [
-        f"**{title}**, {test} test slices",
+        f"**{title}**, {test} test slices a run",
         "",
         "| | Runs | " + " | ".join(COLUMNS.values()) + " |",
         "| --- | --- |" + " --- |" * len(COLUMNS),

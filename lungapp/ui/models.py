@@ -78,6 +78,7 @@ def _facts(card: dict[str, Any]) -> str:
     facts = {
         "Parameters": None if parameters is None else _count(parameters),
         "Pretraining": find(card, "pretraining"),
+        "Started from": find(card, "teacher", "model"),
         "Trained on": find(card, "data", "dataset"),
         "Made on": find(card, "created"),
     }
