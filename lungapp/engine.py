@@ -25,7 +25,7 @@ from lungapp.settings import WEIGHTS
 from lungapp.slices import Slice
 
 if TYPE_CHECKING:
-    from lungapp.inference import LoadedModel
+    from lungapp.inference import LoadedModel, Output
 
 T = TypeVar("T")
 ALL = "all"
@@ -83,10 +83,10 @@ class Engine:
         models = clock.time("load", lambda: self._all_models() if model == ALL else [self._model(spec)])
         prepared = clock.time("prepare", lambda: prepare(item, spec))
         outputs = clock.time("forward", lambda: [loaded.run(prepared[0]) for loaded in models])
-        predictions = tuple(loaded.predict(logits) for loaded, (_, logits) in zip(models, outputs, strict=True))
+        predictions = tuple(loaded.predict(output.logits) for loaded, output in zip(models, outputs, strict=True))
         maps = clock.time(
             "maps",
-            lambda: _maps(item, prepared[1], target, models, predictions, [features for features, _ in outputs]),
+            lambda: _maps(item, prepared[1], target, models, predictions, outputs),
         )
         return Analysis(
             item,
@@ -134,13 +134,13 @@ def _maps(
     target: str,
     models: list[LoadedModel],
     predictions: tuple[Prediction, ...],
-    features: list[np.ndarray],
+    outputs: list[Output],
 ) -> tuple[ActivationMap, ...]:
     lungs = lung_mask(item.windowed(MODEL_WINDOW))
     maps = []
-    for loaded, prediction, feature_maps in zip(models, predictions, features, strict=True):
+    for loaded, prediction, output in zip(models, predictions, outputs, strict=True):
         label = prediction.label if target == PREDICTED else target
-        values = frame.to_slice(loaded.gradcam(feature_maps, label), item.pixels.shape)
+        values = frame.to_slice(loaded.gradcam(output, label), item.pixels.shape)
         peak, total = float(values.max()), float(values.sum())
         inside = float(values[lungs].sum()) / total if total and lungs.any() else None
         maps.append(ActivationMap(loaded.spec.name, "gradcam", label, values / peak if peak else values, inside))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -12,7 +13,19 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from lungapp.models import load_model
 from lungapp.registry import ModelSpec
 from lungapp.results import Prediction
-from lungapp.saliency import class_weights, gradcam
+from lungapp.saliency import class_weights, gradcam, has_finer_classes, shares
+
+
+class Output(NamedTuple):
+    """What one pass yields of one slice, float32.
+
+    ``features`` (rows, columns, channels), ``logits`` (labels,), ``finer`` (labels, finer classes): logits of the
+    finer classes a label sums, zeros (labels, 1) where it sums none.
+    """
+
+    features: np.ndarray
+    logits: np.ndarray
+    finer: np.ndarray
 
 
 class LoadedModel:
@@ -25,10 +38,9 @@ class LoadedModel:
         self._forward = frozen(self.model, spec)
         self.run(np.zeros(spec.input_shape, np.float32))
 
-    def run(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Feature maps (rows, columns, channels) and logits (labels,), float32, of one picture (size, size, 1)."""
-        features, logits = self._forward(tf.constant(picture[None]))
-        return features.numpy()[0], logits.numpy()[0]
+    def run(self, picture: np.ndarray) -> Output:
+        """The one pass over one picture (size, size, 1) float32."""
+        return Output(*(output.numpy()[0] for output in self._forward(tf.constant(picture[None]))))
 
     def predict(self, logits: np.ndarray) -> Prediction:
         """Calibrated probabilities and status from logits (labels,)."""
@@ -38,17 +50,23 @@ class LoadedModel:
         confident = probabilities.max() >= self.card.confident_above
         return Prediction(self.spec.name, self.card.labels, probabilities, "confident" if confident else "uncertain")
 
-    def gradcam(self, features: np.ndarray, label: str) -> np.ndarray:
+    def gradcam(self, output: Output, label: str) -> np.ndarray:
         """(rows, columns) float32: one-pass Grad-CAM for ``label``, at the feature maps' resolution."""
-        return gradcam(features, self._class_weights[:, self.card.labels.index(label)])
+        index = self.card.labels.index(label)
+        return gradcam(output.features, self._class_weights[:, index] @ shares(output.finer)[index])
 
 
 def frozen(model: keras.Model, spec: ModelSpec):
-    """A concrete function (batch, size, size, 1) → (features, logits) with the weights folded in as constants.
+    """A concrete function (batch, size, size, 1) → `Output` of batches, with the weights folded in as constants.
 
     Several times faster than calling the Keras model: no Python per layer, and batch normalisation is folded away.
     """
-    view = keras.Model(model.input, [model.get_layer(spec.target_layer).output, model.get_layer("logits").output])
+    logits = model.get_layer("logits").output
+    if has_finer_classes(model):
+        finer = model.get_layer("finer_by_label").output
+    else:
+        finer = keras.ops.zeros_like(logits[..., None])
+    view = keras.Model(model.input, [model.get_layer(spec.target_layer).output, logits, finer])
     signature = tf.TensorSpec((None, *spec.input_shape), tf.float32)
     traced = tf.function(lambda batch: view(batch, training=False)).get_concrete_function(signature)
     return convert_variables_to_constants_v2(traced)

@@ -1,9 +1,9 @@
 """The three networks: flat Keras 3 graphs, and the loading of their weights.
 
 Every graph maps (batch, 224, 224, 1) float32 in [0, 1] to probabilities and has layers named ``features`` (the last
-feature maps, after ReLU), ``logits`` and ``probabilities``. Between features and logits stand only global average
-pooling (or a constant scale and flattening), dropout (training) and one dense layer, so that Grad-CAM's weights are
-that layer's (`lungapp.saliency`).
+feature maps, after ReLU), ``logits`` and ``probabilities``. Between features and logits stand only a constant
+scale, flattening, dropout (training) and one dense layer, or the mean of two readings of such layers (`_head`), so that
+Grad-CAM's weights follow from their kernels (`lungapp.saliency`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from lungapp.cards import ModelCard, read_card
 from lungapp.errors import UnknownModel, WeightsMismatch, WeightsMissing
@@ -22,6 +22,9 @@ GREY_MEAN, GREY_SPREAD = 0.5, 0.3
 """Roughly those of a body crop; the two networks of our own scale their input by them."""
 
 FLATTENED_SCALE = 0.2
+
+FINER = 29
+"""Finer classes of each label in a head that has them: as many as fit into 60 MB beside the other models' weights."""
 
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
@@ -54,16 +57,28 @@ def load_model(spec: ModelSpec, folder: Path) -> tuple[keras.Model, ModelCard]:
     return model, card
 
 
-def _head(features, spec: ModelSpec, scale: float = 1.0):
+def _head(features, spec: ModelSpec, scale: float = 1.0, finer: int = 0):
     """Flattened features, dropout, one dense layer, probabilities.
 
     Where there are tens of thousands of features, a ``scale`` below 1 keeps a step of the optimiser from throwing the
     logits about.
+
+    With ``finer`` classes a label, a second dense layer tells those apart and a label's logit is the mean of two
+    readings: the first layer's, and the log of the summed exponentials of the label's finer classes. The probabilities
+    are then the geometric mean of both readings' (what the finer classes are: `train.group_head`).
     """
     x = layers.Rescaling(scale, name="head_scaling", dtype="float32")(features)
     x = layers.Flatten(name="vector", dtype="float32")(x)
     x = layers.Dropout(0.3, name="dropout", dtype="float32")(x)
-    logits = layers.Dense(len(spec.labels), name="logits", dtype="float32")(x)
+    labels = len(spec.labels)
+    if finer:
+        coarse = layers.Dense(labels, name="label_logits", dtype="float32")(x)
+        fine = layers.Dense(labels * finer, name="finer_logits", dtype="float32")(x)
+        fine = layers.Reshape((labels, finer), name="finer_by_label", dtype="float32")(fine)
+        summed = ops.logsumexp(fine, axis=-1)
+        logits = layers.Average(name="logits", dtype="float32")([coarse, summed])
+    else:
+        logits = layers.Dense(labels, name="logits", dtype="float32")(x)
     return layers.Softmax(name="probabilities", dtype="float32")(logits)
 
 
@@ -114,7 +129,7 @@ def _advanced_cnn(inputs, spec: ModelSpec) -> keras.Model:
             x = layers.MaxPooling2D(pool, 2, name=f"stage{stage}_pool")(x)
         x = layers.BatchNormalization(name=f"stage{stage}_bn")(x)
     x = _convolution(x, 256, 3, 1, spec.target_layer)
-    return keras.Model(inputs, _head(x, spec, FLATTENED_SCALE), name=spec.name)
+    return keras.Model(inputs, _head(x, spec, FLATTENED_SCALE, FINER), name=spec.name)
 
 
 def _convolution(x, filters: int, kernel: int, stride: int, name: str):

@@ -17,7 +17,7 @@ from lungapp.inference import LoadedModel, frozen
 from lungapp.models import build_model, load_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
-from lungapp.saliency import class_weights, gradcam
+from lungapp.saliency import class_weights, gradcam, shares
 from lungapp.settings import WEIGHTS
 from lungapp.weights_io import read_weights, write_weights
 
@@ -69,12 +69,13 @@ def reference_gradcam(model: keras.Model, picture: np.ndarray, index: int) -> np
 
 
 def assert_same_map(model: keras.Model, spec: ModelSpec, picture: np.ndarray) -> None:
-    features, logits = frozen(model, spec)(keras.ops.convert_to_tensor(picture[None]))
+    features, logits, finer = frozen(model, spec)(keras.ops.convert_to_tensor(picture[None]))
     reference_logits = keras.Model(model.input, model.get_layer("logits").output)(picture[None])
     assert np.allclose(logits, reference_logits, rtol=1e-3, atol=1e-3)
     compared = 0
     for index in range(len(LABELS)):
-        ours = gradcam(features.numpy()[0], class_weights(model)[:, index])
+        weights = class_weights(model)[:, index] @ shares(finer.numpy()[0])[index]
+        ours = gradcam(features.numpy()[0], weights)
         theirs = reference_gradcam(model, picture, index)
         assert ours.shape == theirs.shape
         if theirs.max() < 1e-6:
@@ -214,8 +215,8 @@ def test_golden_probabilities_of_the_shipped_weights(spec):
 
     loaded = LoadedModel(spec, WEIGHTS)
     golden = loaded.card.data["golden"]
-    _, logits = loaded.run(to_input(read_slice(EXAMPLES / golden["file"]), spec))
-    assert np.allclose(loaded.predict(logits).probabilities, golden["probabilities"], atol=0.005)
+    output = loaded.run(to_input(read_slice(EXAMPLES / golden["file"]), spec))
+    assert np.allclose(loaded.predict(output.logits).probabilities, golden["probabilities"], atol=0.005)
 
 
 def test_the_shipped_weights_stay_small():

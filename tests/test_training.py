@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungapp.errors import WeightsMismatch, WeightsMissing
-from lungapp.models import build_model, load_model
+from lungapp.models import FINER, build_model, load_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS, get_spec
 from lungapp.weights_io import read_weights, write_weights
@@ -21,7 +21,7 @@ from train.calibrate import calibrate, confidence_threshold, fit_temperature
 from train.data import build_manifest, split, write_manifest
 from train.evaluate import differences
 from train.fused import with_fused_normalisation
-from train.group_head import with_group_head
+from train.group_head import keep_largest_groups, with_group_head
 from train.metrics import FIGURES, Judged, expected_calibration_error, figures, sensitivity_at_95_specificity
 from train.net2net import grow
 from train.pipeline import class_weights, training_batches, validation_batches
@@ -139,6 +139,27 @@ def test_the_group_head_leaves_the_model_as_it_was():
     assert found["groups"].shape == (1, 7)
     assert np.allclose(found["probabilities"], model.predict(picture, verbose=0), atol=1e-6)
     assert len(model.weights) == before
+
+
+def test_the_served_model_keeps_the_largest_groups_of_each_label():
+    """Its probabilities are the geometric mean of the labels' head and of the summed groups it kept."""
+    keras.utils.set_random_seed(3)
+    model = build_model(get_spec("advanced_cnn"))
+    sizes = np.concatenate([np.arange(1, FINER + 5), [2, 3], [4]])  # more groups than fit, fewer, one alone
+    group_labels = np.repeat([0, 1, 2], [FINER + 4, 2, 1])
+    trained = with_group_head(model, len(sizes))
+    trained.get_layer("group_logits").bias.assign(np.random.default_rng(0).normal(size=len(sizes)))
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    keep_largest_groups(model, trained, groups, group_labels[groups])
+    picture = np.random.default_rng(1).uniform(0, 1, (1, 224, 224, 1)).astype(np.float32)
+    both = trained.predict(picture, verbose=0)
+    kept = both["groups"][0].astype(np.float64)
+    kept[:4] = 0  # the smallest of the first label
+    summed = np.bincount(group_labels, kept)
+    expected = np.sqrt(summed / summed.sum() * both["probabilities"][0])
+    assert np.allclose(model.predict(picture, verbose=0)[0], expected / expected.sum(), atol=1e-4)
+    logits = keras.Model(model.input, model.get_layer("label_logits").output)
+    assert np.allclose(logits.predict(picture, verbose=0).sum(), 0, atol=1e-4)  # centred
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from lungapp.weights_io import digest_of, read_weights, write_weights
 from train.card import make_card
 from train.data import PROTOCOLS, find_dataset
 from train.fused import with_fused_normalisation
-from train.group_head import GROUP_LOSS, with_group_head
+from train.group_head import GROUP_LOSS, keep_largest_groups, with_group_head
 from train.metrics import FIGURES
 from train.net2net import TEACHER, grow
 from train.pipeline import entries_of, group_classes, load_part, training_batches, validation_batches
@@ -48,7 +48,8 @@ def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretra
     teacher = run.parent / f"{TEACHER}-seed{seed}" / "weights.safetensors" if from_scratch else None
     model = with_fused_normalisation(build_model(spec))
     training, validation = (load_part(root, entries_of(protocol, part, seed), spec) for part in ("train", "validation"))
-    trained = with_group_head(model, int(group_classes(training).max()) + 1)
+    groups = group_classes(training)
+    trained = with_group_head(model, int(groups.max()) + 1)
     if teacher:
         grow(model, teacher, training.inputs)
     elif pretrained != "none":
@@ -57,6 +58,7 @@ def fit(spec: ModelSpec, root: Path, run: Path, protocol: str, seed: int, pretra
         if not (run / f"stage{number}.done").exists():
             _fit_stage(trained, stage, training, validation, run, number, seed, tensorboard)
         trained.load_weights(run / f"stage{number}.weights.h5")
+    keep_largest_groups(model, trained, groups, training.labels)
     write_weights(model, run / "weights.safetensors")
     settings = {"model": spec.name, "protocol": protocol, "seed": seed, "pretrained": pretrained}
     if teacher:
