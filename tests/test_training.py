@@ -347,6 +347,11 @@ def test_the_confidence_threshold_keeps_its_promise():
     assert (probabilities.argmax(axis=1) == made.labels)[confident].mean() >= 0.9
 
 
+def test_nothing_below_ninety_percent_counts_as_confident_however_easy_the_validation():
+    probabilities = np.repeat([[0.5, 0.3, 0.2], [0.95, 0.03, 0.02]], 50, axis=0)
+    assert confidence_threshold(probabilities, np.zeros(100, int)) == 0.9
+
+
 def test_no_threshold_is_given_where_none_keeps_the_promise():
     random = np.random.default_rng(0)
     probabilities = random.dirichlet((1, 1, 1), 300)
