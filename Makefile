@@ -10,7 +10,7 @@ SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train evaluate bench examples screenshots lock help
+.PHONY: app test check format train crossval publish evaluate bench examples screenshots lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -33,16 +33,31 @@ train: $(VENV)/dev.stamp  ## train all models under both protocols and publish t
 	for model in basic_cnn advanced_cnn; do \
 	  $(RUN) -m train.fit $$model --protocol grouped $(DATA_OPTION); \
 	  for seed in $(SEEDS); do $(RUN) -m train.fit $$model --protocol image_level --seed $$seed $(DATA_OPTION); done; \
-	  $(RUN) -m train.publish $$model; \
 	done
 	for protocol in grouped image_level; do \
 	  $(RUN) -m train.fit resnet50 --protocol $$protocol --pretrained $(or $(PRETRAINED),imagenet) $(DATA_OPTION); \
 	done
-	$(RUN) -m train.publish resnet50
-	$(RUN) -m train.baselines $(DATA_OPTION)
-	$(RUN) -m train.evaluate --write $(DATA_OPTION)
+	$(MAKE) publish
 
-evaluate: $(VENV)/dev.stamp  ## recompute every figure of the cards, fail on a difference; DATA=folder
+crossval: $(VENV)/dev.stamp  ## cross-validate all models under both protocols; hours; DATA=folder
+	for model in basic_cnn advanced_cnn resnet50; do \
+	  for protocol in grouped image_level; do \
+	    pretrained=$$([ $$model = resnet50 ] && echo "--pretrained none" || true); \
+	    $(RUN) -m train.crossval $$model --protocol $$protocol --keep $$pretrained $(DATA_OPTION); \
+	  done; \
+	done
+	$(RUN) -m train.baselines $(DATA_OPTION)
+	$(RUN) -m train.crossval_table
+
+publish: $(VENV)/dev.stamp  ## put finished runs into weights/, audit them, render every page of figures; DATA=folder
+	$(RUN) -m train.baselines $(DATA_OPTION)
+	$(RUN) -m train.crossval_table
+	for model in basic_cnn advanced_cnn resnet50; do $(RUN) -m train.publish $$model; done
+	$(RUN) -m train.ensemble
+	$(RUN) -m train.audit --write $(DATA_OPTION)
+	$(RUN) -m train.evaluate --write --no-audit $(DATA_OPTION)
+
+evaluate: $(VENV)/dev.stamp  ## recompute every committed figure, fail on a difference; DATA=folder
 	$(RUN) -m train.evaluate $(DATA_OPTION)
 
 bench: $(VENV)/dev.stamp  ## time one analysis against the usual way
@@ -54,6 +69,7 @@ examples: $(VENV)/dev.stamp  ## add one held-out real slice a class to the page'
 screenshots: $(VENV)/dev.stamp  ## make the README's pictures anew
 	$(RUN) -m docs.screenshots
 	$(RUN) -m docs.preprocessing_picture
+	$(RUN) -m train.audit --pictures
 
 lock: $(VENV)/dev.stamp  ## pin every dependency anew from the two .in files
 	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements.in -o requirements.txt

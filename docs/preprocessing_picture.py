@@ -16,6 +16,8 @@ from lungapp.preprocessing import MODEL_WINDOW, prepare
 from lungapp.registry import MODELS
 from lungapp.slices import Slice
 from train.augment import jitter_greys, move
+from train.conditions import keep_lungs, noise_level
+from train.recipes import LESS_TO_LEAN_ON
 
 TARGET = Path(__file__).parent / "images" / "preprocessing.png"
 
@@ -28,14 +30,14 @@ def steps() -> list[tuple[str, np.ndarray]]:
     body, lungs = body_mask(grey), lung_mask(grey)
     picture, _ = prepare(item, MODELS[0])
     square = picture[..., 0]
-    random = np.random.default_rng(3)
+    random, how, level = np.random.default_rng(3), LESS_TO_LEAN_ON, 1.5 * noise_level(square)
     return [
         ("1  windowed, as uploaded", grey),
         ("2  body and lungs found", np.where(lungs, 0.35 * grey + 0.6, np.where(body, grey, 0.3 * grey))),
         ("3  outside removed, cropped,\nletterboxed: the model's input", square),
-        ("4  moved (training)", move(square, random)),
-        ("5  greys jittered (training)", jitter_greys(square, random)),
-        ("6  both, as trained on", jitter_greys(move(square, random), random)),
+        ("4  moved (training)", move(square, how, random)),
+        ("5  greys jittered (training)", jitter_greys(square, how, level, random)),
+        ("6  lungs alone, moved, jittered", jitter_greys(move(keep_lungs(square), how, random), how, level, random)),
     ]
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lungapp.errors import WeightsMismatch, WeightsMissing
-from lungapp.registry import MODELS, ModelSpec
+from lungapp.registry import LABELS, MODELS, ModelSpec
+from lungapp.results import Status
+
+ENSEMBLE = "ensemble"
+"""Names the mean of all models' calibrated probabilities, and its card."""
 
 REQUIRED = ("name", "labels", "input", "target_layer", "weights_sha256", "calibration", "metrics")
+REQUIRED_OF_ENSEMBLE = ("name", "labels", "members", "calibration", "metrics")
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,21 @@ class ModelCard:
 
     @property
     def confident_above(self) -> float:
-        """Calibrated probability from which a prediction counts as confident."""
-        return float(self.data["calibration"]["confident_above"])
+        """Calibrated probability from which a prediction counts as confident; infinite where none does.
+
+        Cards say so with null; older ones with 1, which no probability was meant to pass.
+        """
+        threshold = self.data["calibration"]["confident_above"]
+        return math.inf if threshold is None or threshold >= 1 else float(threshold)
+
+    @property
+    def members(self) -> dict[str, str]:
+        """Of an ensemble's card: the weights' digest by model name."""
+        return self.data["members"]
+
+    def status_of(self, probability: float) -> Status:
+        """What the abstention rule makes of a prediction whose top probability this is."""
+        return "confident" if probability >= self.confident_above else "uncertain"
 
 
 def shipped(folder: Path) -> tuple[ModelSpec, ...]:
@@ -50,15 +70,7 @@ def shipped(folder: Path) -> tuple[ModelSpec, ...]:
 def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
     """The card of ``spec``. Raises `WeightsMissing`, or `WeightsMismatch` where it belongs to another spec."""
     path = folder / f"{spec.name}.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsMissing(f"Expected the model card {path.name}. Received: no such file.") from error
-    except (OSError, ValueError) as error:
-        raise WeightsMismatch(f"Expected {path.name} to be a JSON model card. Received: unreadable text.") from error
-    missing = [key for key in REQUIRED if not isinstance(data, dict) or key not in data]
-    if missing:
-        raise WeightsMismatch(f"Expected {path.name} to state {', '.join(REQUIRED)}. Missing: {', '.join(missing)}")
+    data = _read(path, REQUIRED)
     expected = describe(spec)
     for key, value in expected.items():
         if data[key] != value:
@@ -66,9 +78,46 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
     return ModelCard(data)
 
 
+def read_ensemble_card(folder: Path) -> ModelCard:
+    """The ensemble's card, ``ensemble.json``.
+
+    Raises
+    ------
+    WeightsMissing : it or a member's card is absent.
+    WeightsMismatch : it is damaged, or its figures are of other weights than the members' cards name.
+    """
+    path = folder / f"{ENSEMBLE}.json"
+    data = _read(path, REQUIRED_OF_ENSEMBLE)
+    for key, value in {"name": ENSEMBLE, "labels": list(LABELS)}.items():
+        if data[key] != value:
+            raise WeightsMismatch(f"Expected {key} {value} in {path.name}. Received: {data[key]}")
+    specs = {spec.name: spec for spec in MODELS}
+    members = data["members"]
+    if not isinstance(members, dict) or not members or not members.keys() <= specs.keys():
+        raise WeightsMismatch(f"Expected members out of {', '.join(specs)} in {path.name}. Received: {members}")
+    for name, digest in members.items():
+        if read_card(specs[name], folder).weights_sha256 != digest:
+            raise WeightsMismatch(f"Expected {path.name} to name the weights of {name}. Received: another digest.")
+    return ModelCard(data)
+
+
+def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsMissing(f"Expected the model card {path.name}. Received: no such file.") from error
+    except (OSError, ValueError) as error:
+        raise WeightsMismatch(f"Expected {path.name} to be a JSON model card. Received: unreadable text.") from error
+    missing = [key for key in required if not isinstance(data, dict) or key not in data]
+    if missing:
+        raise WeightsMismatch(f"Expected {path.name} to state {', '.join(required)}. Missing: {', '.join(missing)}")
+    return data
+
+
 def write_card(data: dict[str, Any], folder: Path) -> None:
-    """Write ``weights/<name>.json``, readable and stable under version control."""
+    """Write ``weights/<name>.json``, readable and stable under version control: lists of numbers take one line."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
+    text = re.sub(r"\[\n([-+.,\d\senul]+?)\n\s*\]", lambda found: f"[{' '.join(found[1].split())}]", text)
     (folder / f"{data['name']}.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lungapp.anatomy import lung_mask
-from lungapp.cards import ModelCard, read_card
+from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
 from lungapp.errors import UnknownMethod, UnknownTarget, WeightsError
 from lungapp.preprocessing import MODEL_WINDOW, Frame, prepare
 from lungapp.quality import assess
@@ -53,6 +53,13 @@ class Engine:
             except WeightsError:
                 continue
         return tuple(found)
+
+    def ensemble_card(self) -> ModelCard | None:
+        """The card of the models' mean, or None where there is no valid one; loads no TensorFlow."""
+        try:
+            return read_ensemble_card(self._weights)
+        except WeightsError:
+            return None
 
     def warm_up(self) -> None:
         """Load every model that can be loaded, so that the first analysis does not wait for it."""
@@ -94,10 +101,26 @@ class Engine:
             model,
             predictions,
             maps,
-            ensemble=_ensemble(predictions) if model == ALL else None,
+            ensemble=self._ensemble(predictions, models) if model == ALL else None,
             model_input=prepared[0][..., 0],
             timings_ms=clock.stop(),
         )
+
+    def _ensemble(self, predictions: tuple[Prediction, ...], models: list[LoadedModel]) -> Prediction:
+        """The mean of the calibrated probabilities.
+
+        Its card says whether it is confident, where there is one of just these weights; else it is where all models
+        agree and each one is.
+        """
+        mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
+        card = self.ensemble_card()
+        if card and card.members == {loaded.spec.name: loaded.card.weights_sha256 for loaded in models}:
+            status = card.status_of(float(mean.max()))
+        else:
+            agreed = len({prediction.label for prediction in predictions}) == 1
+            confident = agreed and all(prediction.status == "confident" for prediction in predictions)
+            status = "confident" if confident else "uncertain"
+        return Prediction(ENSEMBLE, predictions[0].labels, mean, status)
 
     def _all_models(self) -> list[LoadedModel]:
         """Every model that can be loaded; raises the first one's error where none can."""
@@ -145,14 +168,6 @@ def _maps(
         inside = float(values[lungs].sum()) / total if total and lungs.any() else None
         maps.append(ActivationMap(loaded.spec.name, "gradcam", label, values / peak if peak else values, inside))
     return tuple(maps)
-
-
-def _ensemble(predictions: tuple[Prediction, ...]) -> Prediction:
-    """The mean of the calibrated probabilities; confident only where all agree and each one is."""
-    agreed = len({prediction.label for prediction in predictions}) == 1
-    confident = agreed and all(prediction.status == "confident" for prediction in predictions)
-    mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
-    return Prediction("ensemble", predictions[0].labels, mean, "confident" if confident else "uncertain")
 
 
 class _Clock:

@@ -47,8 +47,8 @@ class LoadedModel:
         scaled = logits.astype(np.float64) / self.card.temperature
         exponentials = np.exp(scaled - scaled.max())
         probabilities = exponentials / exponentials.sum()
-        confident = probabilities.max() >= self.card.confident_above
-        return Prediction(self.spec.name, self.card.labels, probabilities, "confident" if confident else "uncertain")
+        status = self.card.status_of(float(probabilities.max()))
+        return Prediction(self.spec.name, self.card.labels, probabilities, status)
 
     def gradcam(self, output: Output, label: str) -> np.ndarray:
         """(rows, columns) float32: one-pass Grad-CAM for ``label``, at the feature maps' resolution."""

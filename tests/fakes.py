@@ -93,6 +93,9 @@ class FakeEngine:
     def cards(self) -> tuple[ModelCard, ...]:
         return self._cards
 
+    def ensemble_card(self) -> ModelCard | None:
+        return None
+
     def warm_up(self) -> None:
         """Nothing to load."""
 

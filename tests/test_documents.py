@@ -15,7 +15,9 @@ import yaml
 from lungapp import __version__
 from lungapp.cards import shipped
 from lungapp.settings import WEIGHTS
-from train.card import GOLDEN, LIBRARIES, protocol_figures
+from train.audit_words import words
+from train.card import CROSSVAL, GOLDEN, LIBRARIES, protocol_figures
+from train.conditions import CONDITIONS
 from train.data import manifest_digest, read_manifest
 from train.evaluate import differences
 from train.publish import kept_runs
@@ -101,6 +103,33 @@ def test_no_slice_of_the_dataset_is_tracked():
     tracked = done.stdout.splitlines()
     assert not [path for path in tracked if re.search(r"\.jpe?g$", path, re.I)]
     assert not [path for path in tracked if path.startswith(("data/", "examples/real/", "runs/"))]
+
+
+def test_the_ensembles_card_follows_from_its_members():
+    from lungapp.cards import read_ensemble_card
+    from train.evaluate import recompute_ensemble
+
+    assert not list(differences(read_ensemble_card(WEIGHTS).data, recompute_ensemble()))
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_cards_carry_cross_validation_audit_and_calibration(name):
+    card = CARDS[name]
+    summary = json.loads(CROSSVAL.read_text(encoding="utf-8"))
+    assert "grouped" in card["crossval"]
+    for protocol, found in summary["results"][name].items():
+        assert card["crossval"][protocol] == found
+        assert card["crossval"]["baselines"]["nearest_neighbour"][protocol]["n"] == found["n"]
+    assert set(card["audit"]["conditions"]) == set(CONDITIONS)
+    if "start" in card:  # weights that a last stage went on from, and that were audited before it
+        assert set(card["audit"]["before"]["conditions"]) == set(CONDITIONS)
+    assert card["audit"]["words"] == words(card["audit"])
+    calibration = card["calibration"]
+    assert set(calibration["operating_points"]) == {"sensitivity_95", "specificity_95"}
+    for stage in ("before", "after"):
+        assert {"ece", "brier", "nll", "reliability"} <= set(calibration[stage])
+    counted = calibration["test"]["confident"]["n"] + calibration["test"]["uncertain"]["n"]
+    assert counted == card["metrics"]["grouped"]["n"]
 
 
 def test_figures_of_the_small_models_follow_from_their_weights(dataset):

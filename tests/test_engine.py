@@ -48,6 +48,7 @@ def test_all_models_and_their_mean(engine, thorax):
     assert [prediction.model for prediction in analysis.predictions] == [spec.name for spec in MODELS]
     assert [found.model for found in analysis.maps] == [spec.name for spec in MODELS]
     mean = np.mean([prediction.probabilities for prediction in analysis.predictions], axis=0)
+    assert analysis.ensemble.model == "ensemble"
     assert np.allclose(analysis.ensemble.probabilities, mean)
     assert analysis.prediction is analysis.ensemble
     labels = {prediction.label for prediction in analysis.predictions}

@@ -11,7 +11,7 @@ import pytest
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
 
-from lungapp.cards import read_card, shipped
+from lungapp.cards import ModelCard, read_card, shipped, write_card
 from lungapp.errors import UnknownModel, WeightsMismatch, WeightsMissing
 from lungapp.inference import LoadedModel, frozen
 from lungapp.models import build_model, load_model
@@ -196,6 +196,28 @@ def test_a_damaged_card_is_refused(spoilt, text):
     (spoilt / "basic_cnn.json").write_text(text)
     with pytest.raises(WeightsMismatch):
         read_card(MODELS[0], spoilt)
+
+
+def test_cards_put_lists_of_numbers_on_one_line(tmp_path):
+    data = {"name": "x", "a": [0.5, None, -1e-05, 3], "b": [[1, 2], [3, 4]], "c": ["l", "u"], "d": [], "e": [{"n": 1}]}
+    write_card(data, tmp_path)
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text) == data
+    assert '"a": [0.5, null, -1e-05, 3],' in text
+    assert "    [1, 2],\n" in text
+
+
+@pytest.mark.parametrize(
+    ("stated", "probability", "status"),
+    [
+        (0.93, 0.93, "confident"),
+        (0.93, 0.9299, "uncertain"),
+        (None, 1.0, "uncertain"),
+        (1.0, 1.0, "uncertain"),  # how older cards say that nothing is confident
+    ],
+)
+def test_where_nothing_is_confident_certainty_is_not_either(stated, probability, status):
+    assert ModelCard({"calibration": {"confident_above": stated}}).status_of(probability) == status
 
 
 def change_card(folder, **change):

@@ -1,8 +1,9 @@
-"""Augmentation, figures, calibration, recipes, and a whole training run on a made-up dataset."""
+"""Augmentation, recipes, and a whole training run on a made-up dataset."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,24 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lungapp.errors import WeightsMismatch, WeightsMissing
+from lungapp.errors import InvalidSetting, WeightsMismatch, WeightsMissing
 from lungapp.models import FINER, build_model, load_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS, get_spec
-from lungapp.weights_io import read_weights, write_weights
+from lungapp.weights_io import digest_of, read_weights, write_weights
 from tests.conftest import write_dataset
 from train import augment, baselines, card, fit, pipeline, publish, recipes
-from train.calibrate import calibrate, confidence_threshold, fit_temperature
+from train.conditions import add_noise, noise_level
 from train.data import build_manifest, split, write_manifest
 from train.evaluate import differences
 from train.fused import with_fused_normalisation
 from train.group_head import keep_largest_groups, with_group_head
-from train.metrics import FIGURES, Judged, expected_calibration_error, figures, sensitivity_at_95_specificity
+from train.history import read_history
 from train.net2net import grow
-from train.pipeline import class_weights, training_batches, validation_batches
-from train.predict import Predictions
+from train.pipeline import sample_weights, training_batches, validation_batches
 from train.pretrained import load_backbone
-from train.recipes import recipe
+from train.recipes import Augmentation, Recipe, Stage, changed, recipe
+
+HOW = Augmentation(equalised=0.5)
 
 
 @given(seed=st.integers(0, 1000), size=st.integers(16, 64))
@@ -35,25 +37,27 @@ from train.recipes import recipe
 def test_augmented_inputs_stay_inputs(seed, size):
     batch = np.random.default_rng(seed).uniform(0, 1, (3, size, size, 1)).astype(np.float32)
     before = batch.copy()
-    changed = augment.augment(batch, np.random.default_rng(seed))
+    changed = augment.augment(batch, HOW, 0.03, np.random.default_rng(seed))
     assert changed.shape == batch.shape
     assert changed.dtype == np.float32
     assert changed.min() >= 0
     assert changed.max() <= 1
     assert np.array_equal(batch, before)
-    assert np.array_equal(changed, augment.augment(batch, np.random.default_rng(seed)))
+    assert np.array_equal(changed, augment.augment(batch, HOW, 0.03, np.random.default_rng(seed)))
 
 
 def test_every_picture_is_changed_on_its_own(thorax):
     picture = to_input(thorax, MODELS[0])
-    changed = augment.augment(np.stack([picture] * 4), np.random.default_rng(0))
+    changed = augment.augment(np.stack([picture] * 4), HOW, 0.03, np.random.default_rng(0))
     for index in range(3):
         assert np.abs(changed[index] - changed[index + 1]).mean() > 0.01
 
 
 def test_jitter_leaves_the_outside_of_the_body_black(thorax):
     picture = to_input(thorax, MODELS[0])[..., 0]
-    assert not augment.jitter_greys(picture, np.random.default_rng(0))[picture == 0].any()
+    for equalised in (0.0, 1.0):
+        how = replace(HOW, equalised=equalised)
+        assert not augment.jitter_greys(picture, how, 0.05, np.random.default_rng(0))[picture == 0].any()
 
 
 def test_moving_stays_within_its_bounds():
@@ -61,17 +65,79 @@ def test_moving_stays_within_its_bounds():
     picture = np.zeros((101, 101), np.float32)
     picture[48:53, 48:53] = 1
     for seed in range(40):
-        moved = augment.move(picture, np.random.default_rng(seed))
+        moved = augment.move(picture, HOW, np.random.default_rng(seed))
         rows, columns = np.nonzero(moved > 0.5)
-        assert abs(rows.mean() - 50) < 101 * augment.ZOOM / 3 + 1
-        assert abs(columns.mean() - 50) < 101 * augment.ZOOM / 3 + 1
+        assert abs(rows.mean() - 50) < 101 * HOW.zoom / 3 + 1
+        assert abs(columns.mean() - 50) < 101 * HOW.zoom / 3 + 1
+
+
+def made_part(labels, groups, size=8):
+    labels, groups = np.array(labels), np.array(groups)
+    inputs = np.random.default_rng(0).uniform(0.1, 0.9, (len(labels), size, size, 1)).astype(np.float32)
+    return pipeline.Part(tuple(f"{index}.png" for index in range(len(labels))), inputs, labels, groups)
 
 
 def test_class_weights_go_with_the_square_root():
     labels = np.array([0] * 90 + [1] * 10 + [2] * 40)
-    weights = class_weights(labels)
-    assert weights / weights[0] == pytest.approx([1, 3, 1.5])
-    assert weights[labels].mean() == pytest.approx(1)
+    weights = sample_weights(made_part(labels, np.arange(140)), class_power=0.5, group_power=0)
+    assert [weights[labels == label].mean() / weights[0] for label in range(3)] == pytest.approx([1, 3, 1.5])
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_long_series_weigh_no_more_than_short_ones_at_full_power():
+    labels, groups = np.repeat([0, 0, 1, 2], (16, 4, 5, 5)), np.repeat([0, 1, 2, 3], (16, 4, 5, 5))
+    full = sample_weights(made_part(labels, groups), class_power=0, group_power=1)
+    assert full[groups == 0].sum() == pytest.approx(full[groups == 1].sum())
+    half = sample_weights(made_part(labels, groups), class_power=0, group_power=0.5)
+    assert half[groups == 1][0] / half[groups == 0][0] == pytest.approx(2)
+    balanced = sample_weights(made_part(labels, groups), class_power=1, group_power=1)
+    assert [balanced[labels == label].sum() for label in range(3)] == pytest.approx([10, 10, 10])
+
+
+def test_masked_slices_show_the_lungs_alone():
+    batch = np.random.default_rng(0).uniform(0.1, 1, (3, 8, 8, 1)).astype(np.float32)
+    regions = np.zeros((3, 8, 8), bool)
+    regions[:2, 2:5, 3:6] = True  # the third has no lungs
+    masked = augment.mask(batch, regions, 1.0, np.random.default_rng(0))
+    assert np.array_equal(masked[:2, ..., 0], np.where(regions[:2], batch[:2, ..., 0], 0))
+    assert np.array_equal(masked[2], batch[2])
+    assert np.array_equal(augment.mask(batch, regions, 0.0, np.random.default_rng(0)), batch)
+
+
+def test_equalised_slices_have_noise_of_about_one_level(thorax):
+    picture = to_input(thorax, MODELS[0])[..., 0]
+    how = Augmentation(rotation=0, zoom=0, window=0, blur=0, noise=0, equalised=1.0)
+    levels = [
+        noise_level(augment.jitter_greys(add_noise(picture, own, np.random.default_rng(1)), how, 0.05, random))
+        for own, random in ((0.0, np.random.default_rng(2)), (0.03, np.random.default_rng(2)))
+    ]
+    assert levels[0] == pytest.approx(levels[1], rel=0.1)
+    assert 0.04 < levels[0] < 0.07
+
+
+def test_mixup_mixes_pictures_labels_and_weights_alike():
+    """Pictures that show their own label stay true to their mixed targets."""
+    part = made_part([0, 1, 2] * 4, [0, 1, 2] * 4, size=16)
+    part.inputs[:] = (part.labels[:, None, None, None] + 1) / 4
+    how = Augmentation(0, 0, 0, 0, 0, interpolated=0, mixup=1.0)
+    stage = Stage(1, 1e-3, batch=12, augmentation=how)
+    (batch,) = list(training_batches(part, Recipe((stage,), class_power=0), stage, seed=0))
+    x, y, weights = (batch[0].numpy(), batch[1]["probabilities"].numpy(), batch[2]["probabilities"].numpy())
+    assert np.allclose(y.sum(axis=1), 1)
+    assert (y.max(axis=1) < 0.999).any()
+    assert np.allclose(x[:, 8, 8, 0], y @ [0.25, 0.5, 0.75], atol=1e-4)
+    assert np.allclose(weights, 1)
+
+
+def test_settings_of_a_recipe_can_be_changed_for_a_trial():
+    base = recipe("advanced_cnn", "none")
+    trial = changed(base, ["mixup=0.1", "group_loss=0", "epochs=3"])
+    assert {stage.augmentation.mixup for stage in trial.stages} == {0.1}
+    assert (trial.group_loss, trial.stages[-1].epochs) == (0, 3)
+    assert changed(base, []) == base
+    for wrong in ("mixup", "mixup=much", "stages=1", "colour=1"):
+        with pytest.raises(InvalidSetting):
+            changed(base, [wrong])
 
 
 def test_neighbours_are_the_most_similar_slices_of_the_group():
@@ -91,7 +157,7 @@ def test_interpolation_stays_between_a_slice_and_a_neighbour(seed):
     inputs = random.uniform(0, 1, (5, 8, 8, 1)).astype(np.float32)
     near = np.array([[1, 1, 1], [2, 2, 2], [3, 3, 3], [4, 4, 4], [4, 4, 4]])
     chosen = np.array([0, 1, 2, 3, 4, 0])
-    found = augment.interpolate(inputs, chosen, near, random)
+    found = augment.interpolate(inputs, chosen, near, 0.6, random)
     low, high = np.minimum(inputs[chosen], inputs[near[chosen, 0]]), np.maximum(inputs[chosen], inputs[near[chosen, 0]])
     assert found.dtype == np.float32
     assert (found >= low - 1e-6).all()
@@ -103,12 +169,15 @@ def test_interpolation_stays_between_a_slice_and_a_neighbour(seed):
 def test_training_batches_cover_every_slice_once_an_epoch():
     inputs = np.linspace(0.1, 0.9, 20, dtype=np.float32)[:, None, None, None] * np.ones((20, 16, 16, 1), np.float32)
     part = pipeline.Part(("",) * 20, inputs, np.arange(20) % 3, np.arange(20))
-    batches = list(training_batches(part, 8, seed=0))
+    stage = Stage(1, 1e-3, batch=8)
+    batches = list(training_batches(part, Recipe((stage,)), stage, seed=0))
     assert [len(x) for x, _, _ in batches] == [8, 8, 4]
     targets = np.concatenate([y["probabilities"] for _, y, _ in batches])
     assert targets.sum(axis=0).tolist() == [7, 7, 6]
     groups = np.concatenate([y["groups"] for _, y, _ in batches])
     assert groups.sum(axis=0).tolist() == [1] * 20
+    (_, targets, weights), *_ = training_batches(part, Recipe((stage,)), replace(stage, group_head=False), seed=0)
+    assert set(targets) == set(weights) == {"probabilities"}
 
 
 def test_a_group_on_two_labels_makes_two_classes():
@@ -124,9 +193,9 @@ def test_validation_judges_the_labels_alone():
     two_headed = with_group_head(model, 5)
     loss = keras.losses.CategoricalCrossentropy()
     two_headed.compile(loss={"probabilities": loss, "groups": loss}, loss_weights={"probabilities": 1, "groups": 0.5})
-    found = two_headed.evaluate(validation_batches(part, 5), return_dict=True, verbose=0)
+    found = two_headed.evaluate(validation_batches(part, 5, Recipe(())), return_dict=True, verbose=0)
     probabilities = model.predict(inputs, verbose=0)[np.arange(8), part.labels]
-    expected = np.mean(-np.log(probabilities) * class_weights(part.labels)[part.labels])
+    expected = np.mean(-np.log(probabilities) * sample_weights(part, 0.5, 0))
     assert found["loss"] == pytest.approx(expected, rel=1e-4)
 
 
@@ -236,132 +305,11 @@ def test_fused_normalisation_is_keras_normalisation():
         assert np.allclose(found, expected, atol=1e-4)
 
 
-PERFECT = np.eye(3)[[0, 1, 2, 0, 2, 2]] * 0.97 + 0.01
-TRUTH = np.array([0, 1, 2, 0, 2, 2])
-
-
-def test_figures_of_a_perfect_model():
-    found = figures([Judged(PERFECT, TRUTH, np.arange(6))])
-    for name in set(FIGURES) - {"ece"}:
-        assert found[name] == {"value": 1.0, "interval": [1.0, 1.0]}
-    assert found["confusion_matrix"] == [[2, 0, 0], [0, 1, 0], [0, 0, 3]]
-    assert found["n"] == 6
-
-
-def test_figures_by_hand():
-    predicted = np.array([0, 0, 2, 2, 2, 2])
-    found = figures([Judged(np.eye(3)[predicted], TRUTH, np.arange(6))])
-    assert found["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-4)
-    assert found["balanced_accuracy"]["value"] == pytest.approx((1 / 2 + 0 + 1) / 3, abs=1e-4)
-    assert found["precision_macro"]["value"] == pytest.approx((1 / 2 + 0 + 3 / 4) / 3, abs=1e-4)
-    assert found["confusion_matrix"] == [[1, 0, 1], [1, 0, 0], [0, 0, 3]]
-
-
-def test_the_interval_of_an_accuracy_is_the_binomial_one():
-    random = np.random.default_rng(0)
-    labels = np.tile([0, 1, 2], 100)
-    predicted = np.where(random.random(300) < 0.8, labels, (labels + 1) % 3)
-    found = figures([Judged(np.eye(3)[predicted], labels, np.arange(300))])["accuracy"]
-    expected = 1.96 * np.sqrt(found["value"] * (1 - found["value"]) / 300)
-    assert found["interval"][1] - found["interval"][0] == pytest.approx(2 * expected, rel=0.15)
-
-
-def test_intervals_over_groups_are_wider_than_over_slices():
-    """Ten slices that are right or wrong together say as much as one."""
-    random = np.random.default_rng(0)
-    labels = np.repeat(np.arange(30) % 3, 10)
-    right = np.repeat(random.random(30) < 0.7, 10)
-    probabilities = np.eye(3)[np.where(right, labels, (labels + 1) % 3)]
-    slices = figures([Judged(probabilities, labels, np.arange(300))])["accuracy"]["interval"]
-    groups = figures([Judged(probabilities, labels, np.repeat(np.arange(30), 10))])["accuracy"]["interval"]
-    assert groups[1] - groups[0] > 2 * (slices[1] - slices[0])
-
-
-def test_several_runs_are_averaged():
-    wrong = np.roll(PERFECT, 1, axis=1)
-    found = figures([Judged(PERFECT, TRUTH, np.arange(6)), Judged(wrong, TRUTH, np.arange(6))])
-    assert found["accuracy"]["value"] == 0.5
-    assert found["runs"] == 2
-    assert np.sum(found["confusion_matrix"]) == 12
-
-
-def test_runs_on_other_slices_say_more_than_runs_on_the_same():
-    """A slice tested twice is drawn for both runs: repeating a test makes no interval narrower."""
-    random = np.random.default_rng(0)
-    labels = np.tile([0, 1, 2], 30)
-    answers = [np.eye(3)[np.where(random.random(90) < 0.8, labels, (labels + 1) % 3)] for _ in range(4)]
-
-    def width(units):
-        runs = [Judged(answer, labels, unit) for answer, unit in zip(answers, units, strict=True)]
-        low, high = figures(runs)["accuracy"]["interval"]
-        return high - low
-
-    once = figures([Judged(answers[0], labels, np.arange(90))])["accuracy"]["interval"]
-    answers = [answers[0]] * 4
-    assert width([np.arange(90)] * 4) == pytest.approx(once[1] - once[0], abs=0.01)
-    assert width([np.arange(90) + 90 * run for run in range(4)]) < 0.7 * (once[1] - once[0])
-
-
-def test_calibration_error_and_sensitivity_by_hand():
-    probabilities = np.array([[0.9, 0.05, 0.05]] * 10)
-    assert expected_calibration_error(probabilities, np.array([0] * 9 + [1])) == pytest.approx(0.0, abs=1e-9)
-    assert expected_calibration_error(probabilities, np.array([0] * 5 + [1] * 5)) == pytest.approx(0.4)
-    labels = np.array([2] * 10 + [0] * 40)
-    malignant = np.concatenate([np.linspace(0.5, 0.95, 10), [0.9, 0.8], np.linspace(0, 0.4, 38)])
-    scores = np.stack([1 - malignant, np.zeros(50), malignant], axis=1)
-    assert sensitivity_at_95_specificity(scores, labels) == pytest.approx(1.0)
-
-
-def made_predictions(temperature: float, n: int = 4000) -> Predictions:
-    """Logits that are ``temperature`` times too sharp for how their labels were drawn."""
-    random = np.random.default_rng(0)
-    logits = random.normal(0, 1.5, (n, 3))
-    true = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    labels = np.array([random.choice(3, p=p) for p in true])
-    return Predictions(("",) * n, logits * temperature, labels, np.arange(n))
-
-
-@pytest.mark.parametrize("temperature", [1.2, 2.0, 3.0])
-def test_the_temperature_of_overconfident_logits_is_found(temperature):
-    assert fit_temperature(made_predictions(temperature)) == pytest.approx(temperature, rel=0.06)
-
-
-def test_no_temperature_makes_a_model_surer_of_itself():
-    assert fit_temperature(made_predictions(0.5)) == pytest.approx(1, abs=1e-3)
-
-
-def test_calibration_lowers_the_calibration_error():
-    made = made_predictions(3.0)
-    found = calibrate(made)
-    before = expected_calibration_error(made.probabilities(), made.labels)
-    after = expected_calibration_error(made.probabilities(found["temperature"]), made.labels)
-    assert after < 0.03 < 0.15 < before
-
-
-def test_the_confidence_threshold_keeps_its_promise():
-    made = made_predictions(1.0)
-    probabilities = made.probabilities()
-    threshold = confidence_threshold(probabilities, made.labels)
-    confident = probabilities.max(axis=1) >= threshold
-    assert 0.1 < confident.mean() < 0.9
-    assert (probabilities.argmax(axis=1) == made.labels)[confident].mean() >= 0.9
-
-
-def test_nothing_below_ninety_percent_counts_as_confident_however_easy_the_validation():
-    probabilities = np.repeat([[0.5, 0.3, 0.2], [0.95, 0.03, 0.02]], 50, axis=0)
-    assert confidence_threshold(probabilities, np.zeros(100, int)) == 0.9
-
-
-def test_no_threshold_is_given_where_none_keeps_the_promise():
-    random = np.random.default_rng(0)
-    probabilities = random.dirichlet((1, 1, 1), 300)
-    assert confidence_threshold(probabilities, random.integers(0, 3, 300)) == 1.0
-
-
 def test_transfer_learning_first_freezes_the_backbone():
-    stages = recipe("resnet50", "imagenet")
+    stages = recipe("resnet50", "imagenet").stages
     model = with_group_head(build_model(get_spec("resnet50")), 4)
-    for stage, expected in zip(stages, ({"logits", "group"}, {"conv5", "logits", "group"}), strict=True):
+    heads = {"logits", "group"}
+    for stage, expected in zip(stages, (heads, {"conv5", *heads}, {"conv5", *heads}), strict=True):
         fit._set_trainable(model, stage.trainable)
         trained = {variable.path.split("/")[0].split("_")[0] for variable in model.trainable_variables}
         assert trained == expected
@@ -420,8 +368,10 @@ def small_world(tmp_path, monkeypatch):
     write_manifest(entries, splits / "manifest.csv")
     monkeypatch.setattr(pipeline, "read_manifest", lambda: entries)
     monkeypatch.setattr(card, "read_manifest", lambda: entries)
-    monkeypatch.setattr(pipeline, "read_split", lambda protocol, seed: split(entries, protocol, seed))
-    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", (recipes.Stage(2, 1e-3, batch=8),))
+    for module in (pipeline, fit):
+        monkeypatch.setattr(module, "read_split", lambda protocol, seed: split(entries, protocol, seed))
+    monkeypatch.setattr(card, "CROSSVAL", tmp_path / "none.json")
+    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", Recipe((Stage(2, 1e-3, batch=8),)))
     monkeypatch.setattr(publish, "WEIGHTS", weights)
     monkeypatch.setattr(publish, "PREDICTIONS", tmp_path / "results")
     return tmp_path, root
@@ -462,7 +412,7 @@ def test_a_run_from_pictures_to_a_card_that_loads(small_world):
 
 def test_an_interrupted_run_goes_on_where_it_stopped(small_world, monkeypatch):
     place, root = small_world
-    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", (recipes.Stage(3, 1e-3, batch=8),))
+    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", Recipe((Stage(3, 1e-3, batch=8),)))
     arguments = ["basic_cnn", "--data", str(root), "--runs", str(place / "runs"), "--precision", "float32"]
     seen = []
 
@@ -486,13 +436,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(small_world, monkeypatch):
 def test_an_averaged_stage_ends_with_its_average(small_world, monkeypatch):
     """An average that never forgets its first step stays within one step of where the stage began."""
     place, root = small_world
-    stages = (recipes.Stage(1, 1e-3, batch=8), recipes.Stage(3, 1e-3, batch=8, averaged=True))
+    stages = Recipe((Stage(1, 1e-3, batch=8), Stage(3, 1e-3, batch=8, averaged=True)))
     monkeypatch.setitem(recipes.RECIPES, "basic_cnn", stages)
     groups = len({(entry.group, entry.label) for entry in pipeline.entries_of("grouped", "train")})
     kernels = []
-    for momentum in (1.0, 0.0):
-        monkeypatch.setattr(fit, "AVERAGE_MOMENTUM", momentum)
-        runs = place / f"runs-{momentum}"
+    for share in (1e12, 1e-9):  # of momentum 1 and 0
+        monkeypatch.setattr(fit, "AVERAGED_SHARE", share)
+        runs = place / f"runs-{share}"
         fit.main(["basic_cnn", "--data", str(root), "--runs", str(runs), "--precision", "float32"])
         for number in (1, 2):
             model = with_group_head(build_model(get_spec("basic_cnn")), groups)
@@ -526,6 +476,14 @@ def test_evaluation_names_every_difference():
     assert [line.split(":")[0] for line in found] == ["/a/value", "/a/interval/1", "/n", "/m/0/1", "/new"]
 
 
+def test_curves_are_compared_by_their_area():
+    curve = {"false_positive_rate": [0.0, 0.5, 1.0], "true_positive_rate": [0.0, 1.0, 1.0]}
+    same = {"false_positive_rate": [0.0, 0.25, 0.5, 1.0], "true_positive_rate": [0.0, 0.5, 1.0, 1.0]}
+    lower = {"false_positive_rate": [0.0, 1.0], "true_positive_rate": [0.0, 1.0]}
+    assert not list(differences({"roc": curve}, {"roc": same}))
+    assert len(list(differences({"roc": curve}, {"roc": lower}))) == 1
+
+
 def test_training_and_serving_share_one_input(small_world, thorax):
     """The picture a model is trained on is the picture `to_input` gives."""
     _, root = small_world
@@ -538,3 +496,46 @@ def test_training_and_serving_share_one_input(small_world, thorax):
         assert np.array_equal(picture, to_input(read_slice(root / entry.file), spec))
     assert [LABELS[label] for label in part.labels] == [entry.label for entry in entries]
     assert json.dumps(part.groups.tolist())
+
+
+def test_a_last_stage_goes_on_from_served_weights(small_world, monkeypatch):
+    """``--start`` runs the last stage alone, on the network as it is served, and says what it started from."""
+    place, root = small_world
+    start = place / "start.safetensors"
+    keras.utils.set_random_seed(8)
+    model = build_model(get_spec("basic_cnn"))
+    write_weights(model, start)
+    stages = (Stage(50, 1e-3, batch=8), Stage(1, 1e-9, batch=8, averaged=True, group_head=False))
+    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", Recipe(stages))
+    runs = place / "runs"
+    fit.main(["basic_cnn", "--data", str(root), "--runs", str(runs), "--start", str(start)])
+    run = runs / "grouped" / "basic_cnn-seed0"
+    assert not (run / "stage1.csv").exists()
+    assert [row["stage"] for row in read_history(run)] == [2]
+    ended = build_model(get_spec("basic_cnn"))
+    read_weights(ended, run / "weights.safetensors")
+    for before, after in zip(model.get_weights(), ended.get_weights(), strict=True):
+        assert np.allclose(before, after, atol=1e-3)
+    settings = json.loads((run / "run.json").read_text())
+    assert settings["start"] == {"model": "basic_cnn", "weights_sha256": digest_of(start)}
+    card = json.loads((run / "card.json").read_text())
+    assert card["start"] == settings["start"]
+    assert len(card["history"]) == 1
+
+
+def test_publishing_keeps_the_audit_of_the_weights_before(small_world, monkeypatch):
+    place, root = small_world
+    runs, weights = place / "runs", place / "weights"
+    spec = get_spec("basic_cnn")
+    fit.main(["basic_cnn", "--data", str(root), "--runs", str(runs)])
+    publish.publish(spec, runs, 0)
+    path = weights / "basic_cnn.json"
+    audit = {"conditions": {"clean": {"accuracy": 0.6}}, "before": {"conditions": {"clean": {"accuracy": 0.5}}}}
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps(card | {"audit": audit}))
+    publish.publish(spec, runs, 0)
+    assert json.loads(path.read_text())["audit"] == audit  # the same weights
+    path.write_text(json.dumps(card | {"audit": audit, "weights_sha256": "of others"}))
+    publish.publish(spec, runs, 0)
+    assert json.loads(path.read_text())["audit"] == {"before": audit["before"]}
+    assert json.loads(path.read_text())["weights_sha256"] == card["weights_sha256"]

@@ -53,11 +53,58 @@ def test_uploads_that_cannot_be_read_become_words() -> None:
 
 def test_the_answer_says_class_status_and_record() -> None:
     item = open_upload(PHANTOM.read_bytes(), LIMITS).item
-    text = panels.answer(FakeEngine().analyse(item, "resnet50"), figures.held_out(make_card("resnet50").data))
+    text = panels.answer(FakeEngine().analyse(item, "resnet50"), make_card("resnet50").data)
     for part in ("Benign", "Uncertain", "ResNet-50", "50 %", "71 % of 105 held-out slices", "60 to 80 %"):
         assert part in text
     for label in LABELS:
         assert label.capitalize() in text
+
+
+def test_the_answer_of_all_models_is_their_means() -> None:
+    item = open_upload(PHANTOM.read_bytes(), LIMITS).item
+    text = panels.answer(FakeEngine().analyse(item, "all"), {"calibration": RULE})
+    assert "The mean of all models gives this slice a probability of" in text
+
+
+RULE = {"confident_above": 0.93, "target_accuracy": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("status", "calibration", "parts"),
+    [
+        (
+            "confident",
+            RULE,
+            ("reaches 93 %", "at least 90 % of answers were right in validation", "can still be wrong"),
+        ),
+        ("uncertain", RULE, ("below 93 %", "at least 90 % of answers", "Do not rely")),
+        ("uncertain", RULE | {"confident_above": None}, ("never counts as confident", "at least 90 %", "Do not rely")),
+        ("uncertain", {}, ("below the level this model needs", "Do not rely")),
+        ("confident", {}, ("reaches the level this model needs", "can still be wrong")),
+        ("rejected", RULE, ("did not pass the input check",)),
+    ],
+)
+def test_a_status_is_said_in_words_with_what_was_promised(status, calibration, parts) -> None:
+    text = words.status(status, calibration)
+    for part in parts:
+        assert part in text
+    assert "None" not in text
+
+
+@pytest.mark.parametrize(
+    ("probability", "n", "share"), [(0.8, 41, "83 %"), (0.8999, 41, "83 %"), (0.9, 52, "96 %"), (1.0, 52, "96 %")]
+)
+def test_the_record_is_of_slices_with_a_like_probability(probability: float, n: int, share: str) -> None:
+    bins = [
+        {"low": 0.8, "high": 0.9, "n": 41, "confidence": 0.86, "accuracy": 0.8293},
+        {"low": 0.9, "high": 1.0, "n": 52, "confidence": 0.97, "accuracy": 0.9615},
+    ]
+    card = make_card("resnet50").data | {"crossval": {"grouped": {"reliability": bins}}}
+    text = figures.held_out(card, probability)
+    assert f"of {n} held-out slices" in text
+    assert f"{share} were named rightly" in text
+    overall = figures.held_out(make_card("resnet50").data)
+    assert figures.held_out(card, 0.5) == figures.held_out(card) == overall, "no such slices, or nothing asked"
 
 
 def test_markup_in_findings_and_messages_is_escaped() -> None:
@@ -72,12 +119,14 @@ def test_figures_may_be_missing_or_plain() -> None:
         "This model was right on 50 % of held-out slices, none similar to what it learnt from."
     )
     assert figures.held_out(None) == figures.held_out({}) == figures.held_out({"metrics": []}) == ""
-    text = models.comparison("image_level", {MODELS[0].name: card})
-    assert "98 %" in text
-    assert "not measured" in text
+
+
+def test_the_models_tab_tells_facts_and_what_is_missing() -> None:
     assert "no weights here" in models.model_section(MODELS[0], None)
-    assert "<table>" not in models.model_section(MODELS[0], card)
-    assert models.model_section(MODELS[0], make_card(MODELS[0].name).data).count("<table>") == 2
+    assert "<dt>" not in models.model_section(MODELS[0], {"metrics": []})
+    text = models.model_section(MODELS[0], {**make_card(MODELS[0].name).data, "pretraining": "<b>none</b>"})
+    assert "<dd>1,234,567</dd>" in text
+    assert "<dd>&lt;b&gt;none&lt;/b&gt;</dd>" in text
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,13 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 def with_fused_normalisation(model: keras.Model) -> keras.Model:
-    """A copy of ``model``, same weights, whose batch normalisation is fused."""
+    """A copy of ``model``, same weights, whose batch normalisation is fused; under other backends Keras' own."""
+    kind = FusedBatchNormalization if keras.backend.backend() == "tensorflow" else layers.BatchNormalization
 
     def clone(layer: layers.Layer) -> layers.Layer:
         config = layer.get_config()
         if type(layer) is layers.BatchNormalization:
-            return FusedBatchNormalization.from_config(config | {"momentum": MOMENTUM})
+            return kind.from_config(config | {"momentum": MOMENTUM})
         return type(layer).from_config(config)
 
     copy = keras.models.clone_model(model, clone_function=clone)

@@ -18,9 +18,6 @@ from keras import layers
 from lungapp.models import FLATTENED_SCALE
 from lungapp.saliency import has_finer_classes
 
-GROUP_LOSS = 0.5
-"""Weight of the group output's loss against that of the labels."""
-
 
 def with_group_head(model: keras.Model, groups: int) -> keras.Model:
     """``model``, sharing its layers, with the outputs "probabilities" and "groups" (batch, groups).

@@ -12,6 +12,7 @@ normalisation is folded into the convolution behind it, which pads.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -56,14 +57,14 @@ PICTURES = 48
 def grow(model: keras.Model, weights: Path, pictures: np.ndarray) -> None:
     """Make ``model``, a fresh ResNet-50, start with the feature maps of the teacher in the file ``weights``.
 
-    The first 256 of its 2,048 features are then the teacher's, max-pooled by 2. ``pictures`` (n, 224, 224, 1) float32
-    in [0, 1] are training slices. Raises `WeightsMissing` where there is no such file.
+    The first 256 of its 2,048 features are then the teacher's, max-pooled by 2. ``pictures`` (n, size, size, 1) float32
+    in [0, 1] are training slices, of the size both networks take. Raises `WeightsMissing` where there is no such file.
     """
     if not weights.is_file():
         raise WeightsMissing(
             f"Expected a trained {TEACHER} to start from, of the same protocol and seed. Received: no {weights}"
         )
-    teacher = build_model(get_spec(TEACHER))
+    teacher = build_model(replace(get_spec(TEACHER), size=model.input.shape[1]))
     read_weights(teacher, weights)
     _Growth(model, teacher).run()
     _set_normalisation(model, pictures[:: max(1, len(pictures) // PICTURES)])

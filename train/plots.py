@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from train.history import read_history
+
 
 def plot_history(run: Path) -> None:
     """Draw loss and class-weighted accuracy over the epochs of all stages of ``run`` into ``history.png``."""
-    rows: list[dict[str, float]] = []
-    ends = []
-    for log in sorted(run.glob("stage*.csv")):
-        with log.open(newline="") as file:
-            rows += [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-        ends.append(len(rows))
+    rows = read_history(run)
+    ends = [index for index in range(1, len(rows)) if rows[index]["stage"] != rows[index - 1]["stage"]]
     figure = Figure(figsize=(8, 3), layout="constrained")
-    panels = (("probabilities_loss", "Loss"), ("probabilities_accuracy", "Class-weighted accuracy"))
+    panels = (("loss", "Loss"), ("accuracy", "Accuracy, weighted as in training"))
     for axes, (key, title) in zip(figure.subplots(1, 2), panels, strict=True):
         for prefix, name in (("", "training"), ("val_", "validation")):
             axes.plot(range(1, len(rows) + 1), [row[prefix + key] for row in rows], label=name)
-        for end in ends[:-1]:
+        for end in ends:
             axes.axvline(end + 0.5, color="grey", linewidth=0.8, linestyle=":")
         axes.set(title=title, xlabel="Epoch")
         axes.grid(alpha=0.3)

@@ -43,9 +43,10 @@ def write_predictions(path: Path, part: Part, logits: np.ndarray) -> None:
             writer.writerow((name, LABELS[label], group, *(f"{value:.4f}" for value in row)))
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path, condition: str | None = None) -> Predictions:
+    """The rows of a CSV file; of an ``audit.csv`` those of one ``condition``."""
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if condition is None or row["condition"] == condition]
     return Predictions(
         tuple(row["file"] for row in rows),
         np.array([[float(row[label]) for label in LABELS] for row in rows]),

@@ -2,8 +2,8 @@
 
     python -m train.publish MODEL [--runs runs] [--seed 0]
 
-The weights are those of the ``grouped`` run; the image-level figures come from all finished
-``image_level`` runs of the model.
+The weights are those of the ``grouped`` run; the image-level figures come from all finished ``image_level`` runs of the
+model. Where there is no run, the card is made anew from what the project keeps.
 """
 
 from __future__ import annotations
@@ -11,35 +11,49 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from lungapp.cards import write_card
+from lungapp.cards import read_card, write_card
+from lungapp.errors import WeightsError
 from lungapp.registry import MODELS, ModelSpec, get_spec
 from lungapp.settings import WEIGHTS
 from train.card import PREDICTIONS, make_card
 from train.data import PROTOCOLS
-from train.plots import plot_confusion
 
 
 def publish(spec: ModelSpec, runs: Path, seed: int) -> None:
-    """Copy what the project keeps of the runs of ``spec`` and write its card."""
+    """Copy what the project keeps of the runs of ``spec`` and write its card; without runs the card alone."""
     own = runs / "grouped" / f"{spec.name}-seed{seed}"
     weights = WEIGHTS / f"{spec.name}.safetensors"
-    shutil.copyfile(own / "weights.safetensors", weights)
-    shutil.copyfile(own / "history.png", WEIGHTS / f"{spec.name}-history.png")
-    finished = (card.parent for card in (runs / "image_level").glob(f"{spec.name}-seed*/card.json"))
-    chosen = [own, *sorted(finished)]
-    for run in chosen:
-        kept = PREDICTIONS / run.parent.name / run.name
-        kept.mkdir(parents=True, exist_ok=True)
-        for name in ("validation.csv", "test.csv", "run.json"):
-            shutil.copyfile(run / name, kept / name)
+    if (own / "test.csv").exists():
+        shutil.copyfile(own / "weights.safetensors", weights)
+        finished = (card.parent for card in (runs / "image_level").glob(f"{spec.name}-seed*/card.json"))
+        for run in (own, *sorted(finished)):
+            _keep(run)
     card = make_card(spec, weights, PREDICTIONS / "grouped" / own.name, kept_runs(spec, seed))
-    write_card(card, WEIGHTS)
-    for protocol, found in card["metrics"].items():
-        path = WEIGHTS / f"{spec.name}-confusion-{protocol}.png"
-        plot_confusion(np.array(found["confusion_matrix"]), spec.labels, f"{spec.title}, {protocol}", path)
+    write_card(card | _audit_kept(spec, card["weights_sha256"]), WEIGHTS)
+
+
+def _keep(run: Path) -> None:
+    kept = PREDICTIONS / run.parent.name / run.name
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in (run / "validation.csv", run / "test.csv", run / "run.json", *run.glob("stage*.csv")):
+        shutil.copyfile(path, kept / path.name)
+
+
+def _audit_kept(spec: ModelSpec, digest: str) -> dict[str, Any]:
+    """What stays of the card's audit: all of it for the same weights, else what it says of those "before".
+
+    That cannot be recomputed once they are gone.
+    """
+    try:
+        card = read_card(spec, WEIGHTS)
+    except WeightsError:
+        return {}
+    audit = card.data.get("audit", {})
+    if card.weights_sha256 == digest:
+        return {"audit": audit} if audit else {}
+    return {"audit": {"before": audit["before"]}} if "before" in audit else {}
 
 
 def kept_runs(spec: ModelSpec, seed: int) -> dict[str, list[Path]]:

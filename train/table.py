@@ -1,4 +1,4 @@
-"""The table of figures, rendered from the cards and the baselines; nothing in it is typed by hand."""
+"""The README's tables, rendered from the cards and the committed results; nothing in them is typed by hand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from typing import Any
 from lungapp.cards import read_card, shipped
 from lungapp.settings import WEIGHTS
 from train.baselines import FILE
+from train.card import CROSSVAL
+from train.crossval_table import TITLES as NAMES
 
 README = Path(__file__).parent.parent / "README.md"
 START, END = "<!-- figures: start -->", "<!-- figures: end -->"
-BASELINES = {"nearest_neighbour": "*Nearest neighbour*", "grey_statistics": "*14 grey statistics*"}
+BASELINES = {name: NAMES[name] for name in ("nearest_neighbour", "grey_statistics")}
+FOLDED = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "auc_malignant": "Malignant AUC",
+}
+PROTOCOLS = {"image_level": "random split", "grouped": "similar slices kept together"}
 COLUMNS = {
     "accuracy": "Accuracy",
     "precision_macro": "Precision",
@@ -21,17 +29,39 @@ COLUMNS = {
     "auc_malignant": "Malignant AUC",
 }
 TITLES = {
-    "image_level": "Image-level split (the published habit), drawn anew for every run",
-    "grouped": "Grouped split (similar slices together)",
+    "image_level": "Single random splits (the published habit), one a run; recipes without their last stage",
+    "grouped": "Single split, similar slices kept together: the shipped weights",
 }
 
 
 def render_table() -> str:
-    """Markdown: a table per protocol, models first, then the baselines; every figure with its 95 % interval."""
+    """Markdown: the cross-validation, then a table per single split; every figure with its 95 % interval."""
     figures = {spec.title: read_card(spec, WEIGHTS).data["metrics"] for spec in shipped(WEIGHTS)}
     baselines = json.loads(FILE.read_text(encoding="utf-8"))
     figures |= {title: baselines[name] for name, title in BASELINES.items()}
-    return "\n\n".join(_protocol(protocol, title, figures) for protocol, title in TITLES.items())
+    tables = [_protocol(protocol, title, figures) for protocol, title in TITLES.items()]
+    return "\n\n".join([_cross_validation(), *tables])
+
+
+def _cross_validation() -> str:
+    """Both protocols side by side, a row per model, the ensemble and the baselines."""
+    summary = json.loads(CROSSVAL.read_text(encoding="utf-8"))
+    slices = summary["results"]["nearest_neighbour"]["grouped"]["n"]
+    heads = [f"{name}, {protocol}" for name in FOLDED.values() for protocol in PROTOCOLS.values()]
+    lines = [
+        f"**Cross-validation in {summary['settings']['folds']} folds**, {slices:,} slices, each held out once",
+        "",
+        "| | " + " | ".join(heads) + " |",
+        "| --- |" + " --- |" * len(heads),
+    ]
+    for name, found in summary["results"].items():
+        cells = [
+            _cell(found[protocol][column]) if protocol in found else "not measured"
+            for column in FOLDED
+            for protocol in PROTOCOLS
+        ]
+        lines.append(f"| {NAMES[name]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _protocol(protocol: str, title: str, figures: dict[str, Any]) -> str:

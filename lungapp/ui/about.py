@@ -36,8 +36,8 @@ for research and teaching. **{NOTICE}**
 - The models learnt from about 1,050 distinct slices of 110 patients from one hospital and one family of scanners. Other
   scanners, reconstructions and populations were not measured.
 - Benign cases come from 15 patients only. A benign answer carries the least weight.
-- Much of what tells the classes apart in this dataset is how the pictures were made, not what they show. The "Models"
-  tab therefore gives figures with similar slices kept apart, beside the usual ones.
+- Much of what tells the classes apart in this dataset is how the pictures were made, not what they show. The
+  "Performance" tab therefore gives figures with similar slices kept apart, beside the usual ones.
 - One slice is not a scan: a nodule may lie on another slice.
 - The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong where the class is
   right.

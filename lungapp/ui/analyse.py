@@ -16,7 +16,6 @@ from lungapp.settings import Settings
 from lungapp.slices import Slice
 from lungapp.ui import panels
 from lungapp.ui.examples import Example, find_examples
-from lungapp.ui.figures import held_out
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
 
@@ -110,7 +109,7 @@ def _analyser(engine: Engine, records: Records) -> Callable[..., tuple[Any, ...]
         try:
             analysis = engine.analyse(opened.item, model, target)
             activation = analysis.maps[0] if analysis.maps else None
-            card = panels.answer(analysis, held_out(records.get(model)))
+            card = panels.answer(analysis, records.get(analysis.prediction.model) if analysis.prediction else None)
             return _shown(card, panels.pictures(opened.item, activation), has_map=activation is not None)
         except Exception as error:  # as above; the slice stays, so that another model can be asked
             return _shown(panels.failure(explain(error), OTHER_MODEL), panels.pictures(opened.item))

@@ -15,6 +15,7 @@ from lungapp.ui.about import build_about_tab
 from lungapp.ui.analyse import build_analyse_tab
 from lungapp.ui.api import build_api
 from lungapp.ui.models import Records, build_models_tab
+from lungapp.ui.performance import build_performance_tab
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -42,7 +43,7 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
 
     Parameters
     ----------
-    engine : does the work; only ``analyse`` and ``cards`` are called.
+    engine : does the work; only ``analyse``, ``cards`` and ``ensemble_card`` are called.
     settings : limits on uploads, and the model picked at first.
     examples : folder with slices to click on.
     """
@@ -52,6 +53,8 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
         gr.HTML(f'<p class="la-notice" role="note">{NOTICE}</p>', elem_id="la-notice")
         with gr.Tab("Analysis"):
             build_analyse_tab(engine, settings, examples, records)
+        with gr.Tab("Performance") as performance:
+            build_performance_tab(records, settings.default_model, performance)
         with gr.Tab("Models"):
             build_models_tab(records)
         with gr.Tab("About"):
@@ -61,9 +64,10 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
 
 
 def _read_records(engine: Engine) -> Records:
-    """The cards' data by model name; a page without figures is better than no page."""
+    """The cards' data by model name, the ensemble's among them; a page without figures is better than no page."""
     try:
-        return {card.name: card.data for card in engine.cards()}
+        ensemble = engine.ensemble_card()
+        return {card.name: card.data for card in (*engine.cards(), *([ensemble] if ensemble else []))}
     except LungAppError as error:
         logger.warning("No model cards: %s", error)
         return {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from lungapp.ui.words import percent
 
@@ -18,7 +19,17 @@ PROTOCOLS = {
     ),
 }
 
-DECIMAL = ("auc_malignant", "ece")
+SOURCES = {
+    "crossval": ("Cross-validation", "Every slice is tested once, by weights that did not learn from it."),
+    "metrics": (
+        "Single split",
+        "With similar slices kept apart, of the very weights this page uses. With a random split, of other weights, "
+        "made on random draws of the slices without the last stage of training.",
+    ),
+}
+"""Where a card has figures, the weightier first."""
+
+DECIMAL = ("auc_malignant", "ece", "brier", "nll")
 """Metrics that are customarily given as fractions, not as per cent."""
 
 METRICS = {
@@ -30,6 +41,7 @@ METRICS = {
     "auc_malignant": "AUC for malignant",
     "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
     "ece": "Calibration error, lower is better",
+    "brier": "Brier score, lower is better",
 }
 
 
@@ -60,24 +72,40 @@ def find(card: dict[str, Any], *keys: str) -> Any:
     return value
 
 
-def read_figure(card: dict[str, Any], protocol: str, metric: str) -> Figure | None:
-    """One figure of ``metrics``, given as a number or as ``{"value", "interval"}``."""
-    entry = find(card, "metrics", protocol, metric)
+def read_figure(card: dict[str, Any], protocol: str, metric: str, source: str = "metrics") -> Figure | None:
+    """One figure of a protocol under ``source``: ``metrics`` (a single split) or ``crossval``."""
+    return to_figure(find(card, source, protocol, metric))
+
+
+def to_figure(entry: Any) -> Figure | None:
+    """A figure given as a number or as ``{"value", "interval"}``; None where it is neither."""
     value = entry.get("value") if isinstance(entry, dict) else entry
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not is_number(value):
         return None
     interval = entry.get("interval") if isinstance(entry, dict) else None
-    if (
-        not isinstance(interval, list)
-        or len(interval) != 2
-        or not all(isinstance(end, int | float) for end in interval)
-    ):
+    if not isinstance(interval, list) or len(interval) != 2 or not all(is_number(end) for end in interval):
         return Figure(float(value))
     return Figure(float(value), (float(interval[0]), float(interval[1])))
 
 
-def held_out(card: dict[str, Any] | None) -> str:
-    """How often the model was right on slices it had not seen, in a sentence; empty where the card does not say."""
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether ``value`` is a number to calculate with: true, NaN and infinity are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def held_out(card: dict[str, Any] | None, probability: float | None = None) -> str:
+    """How often the model was right on slices it had not seen, in a sentence; empty where the card does not say.
+
+    Where the card has a cross-validation, of slices it gave a top probability like ``probability``; else of all.
+    """
+    known = None if probability is None else _bin_of(card or {}, probability)
+    if known:
+        low, high = (f"{100 * known[end]:.0f} %" for end in ("low", "high"))
+        return (
+            f"In cross-validation, of {known['n']:,} held-out slices that models of this kind gave a probability "
+            f"between {low} and {high}, {percent(known['accuracy'])} were named rightly; none was similar to a slice "
+            f"they had learnt from."
+        )
     accuracy = read_figure(card or {}, "grouped", "accuracy")
     if accuracy is None:
         return ""
@@ -86,3 +114,13 @@ def held_out(card: dict[str, Any] | None) -> str:
     interval = accuracy.show_interval()
     certainty = f" (95 % interval {interval})" if interval else ""
     return f"This model was right on {accuracy.show()} of {slices}{certainty}, none similar to what it learnt from."
+
+
+def _bin_of(card: dict[str, Any], probability: float) -> dict[str, Any] | None:
+    """The bin of the grouped cross-validation's reliability diagram that ``probability`` falls into."""
+    for found in find(card, "crossval", "grouped", "reliability") or ():
+        if all(is_number(found.get(key)) for key in ("low", "high", "n", "accuracy")) and (
+            found["low"] <= probability < found["high"] or probability == found["high"] == 1
+        ):
+            return found
+    return None

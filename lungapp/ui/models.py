@@ -1,4 +1,4 @@
-"""The "Models" tab: what each card says about its model, and nothing else."""
+"""The "Models" tab: the facts each card states about its model. How good they are is the "Performance" tab's."""
 
 from __future__ import annotations
 
@@ -7,98 +7,73 @@ from typing import Any
 
 import gradio as gr
 
+from lungapp.cards import ENSEMBLE
 from lungapp.registry import MODELS, ModelSpec
-from lungapp.ui.figures import DECIMAL, METRICS, PROTOCOLS, find, read_figure
+from lungapp.ui.figures import find, is_number
+from lungapp.ui.tables import card as box
+from lungapp.ui.tables import count_cell, facts
 
 Records = dict[str, dict[str, Any]]
-"""The cards' data by model name; a model without a card is not in it."""
+"""The cards' data by model name, the ensemble's among them; what has no card is not in it."""
 
-INTRODUCTION = "Measured on slices kept for testing, under two ways of keeping them. Small figures are 95 % intervals."
+ENSEMBLE_TITLE = "Ensemble"
+ENSEMBLE_SUMMARY = "The mean of the calibrated probabilities of the others."
+
+DIGEST_LETTERS = 12
+"""How much of a digest is shown: enough to tell weights apart."""
 
 
 def build_models_tab(records: Records) -> None:
     """Lay out the tab inside the current Blocks."""
-    tables = "".join(comparison(protocol, records) for protocol in PROTOCOLS)
+    gr.HTML(all_models(records))
+
+
+def all_models(records: Records) -> str:
+    """The models' facts, and the ensemble's where it has a card, as HTML."""
     sections = "".join(model_section(spec, records.get(spec.name)) for spec in MODELS)
-    gr.HTML(
-        f'<div class="la-models"><h2>How often they are right</h2><p>{INTRODUCTION}</p>'
-        f'<div class="la-columns">{tables}</div><h2>One by one</h2><div class="la-columns">{sections}</div></div>'
+    if ENSEMBLE in records:
+        sections += box(ENSEMBLE_TITLE, _facts(records[ENSEMBLE]), ENSEMBLE_SUMMARY)
+    return (
+        '<div class="la-models"><h2>What they are</h2><p>How often they are right is told under Performance.</p>'
+        f'<div class="la-columns">{sections}</div></div>'
     )
-
-
-def comparison(protocol: str, records: Records) -> str:
-    """All models' figures under one protocol, as an HTML table."""
-    title, note = PROTOCOLS[protocol]
-    counts = [_count(find(records.get(spec.name, {}), "metrics", protocol, "n")) for spec in MODELS]
-    rows = [_row("Test slices", counts)]
-    for metric, name in METRICS.items():
-        rows.append(_row(name, [_cell(records.get(spec.name, {}), protocol, metric) for spec in MODELS]))
-    table = _table([spec.title for spec in MODELS], rows, f"{title}: figures of the models")
-    return f'<section class="la-card"><div><h3>{title}</h3><p>{note}</p></div>{table}</section>'
 
 
 def model_section(spec: ModelSpec, card: dict[str, Any] | None) -> str:
-    """One model's facts and confusion matrices as HTML; a model without a card says so."""
-    head = f"<div><h3>{escape(spec.title)}</h3><p>{escape(spec.summary)}</p></div>"
-    if card is None:
-        return f'<section class="la-card">{head}<p>This model has no weights here, so it cannot be asked.</p></section>'
-    matrices = "".join(_confusion(card, protocol) for protocol in PROTOCOLS)
-    return f'<section class="la-card">{head}{_facts(card)}{matrices}</section>'
+    """One model's facts as HTML; a model without a card says so."""
+    missing = "<p>This model has no weights here, so it cannot be asked.</p>"
+    body = missing if card is None else _facts(card)
+    return box(escape(spec.title), body, escape(spec.summary))
 
 
-def _cell(card: dict[str, Any], protocol: str, metric: str) -> str:
-    figure = read_figure(card, protocol, metric)
-    if figure is None:
-        return "not measured"
-    interval = figure.show_interval(metric in DECIMAL)
-    return figure.show(metric in DECIMAL) + (
-        f"<small>{interval.replace(' to ', '&ndash;')}</small>" if interval else ""
-    )
-
-
-def _confusion(card: dict[str, Any], protocol: str) -> str:
-    matrix, labels = find(card, "metrics", protocol, "confusion_matrix"), find(card, "labels")
-    if isinstance(matrix, dict):
-        matrix = matrix.get("value")
-    if not _is_square(matrix, labels):
-        return ""
-    rows = [_row(escape(str(label)), [_count(cell) for cell in row]) for label, row in zip(labels, matrix, strict=True)]
-    caption = f"{PROTOCOLS[protocol][0]}: true class in rows, predicted class in columns"
-    return _table([escape(str(label)) for label in labels], rows, caption, shown=True)
-
-
-def _is_square(matrix: Any, labels: Any) -> bool:
-    if not isinstance(matrix, list) or not isinstance(labels, list) or len(matrix) != len(labels):
-        return False
-    return all(isinstance(row, list) and len(row) == len(labels) for row in matrix)
+def titles(records: Records) -> dict[str, str]:
+    """Name and title of everything that has a card, models first."""
+    found = {spec.name: spec.title for spec in MODELS if spec.name in records}
+    return found | ({ENSEMBLE: ENSEMBLE_TITLE} if ENSEMBLE in records else {})
 
 
 def _facts(card: dict[str, Any]) -> str:
-    parameters = find(card, "parameters")
-    facts = {
-        "Parameters": None if parameters is None else _count(parameters),
+    size, members = find(card, "input", "size"), find(card, "members")
+    stated = {
+        "Parameters": _count(card, "parameters"),
+        "Input": f"{size} x {size} pixels" if is_number(size) else None,
+        "Mean of": ", ".join(titles(members).values()) if isinstance(members, dict) else None,
         "Pretraining": find(card, "pretraining"),
         "Started from": find(card, "teacher", "model"),
         "Trained on": find(card, "data", "dataset"),
+        "Distinct slices": _count(card, "data", "distinct"),
+        "Groups of similar slices": _count(card, "data", "groups"),
         "Made on": find(card, "created"),
+        "Weights' SHA-256": _digest(find(card, "weights_sha256")),
+        "Licence": find(card, "licence"),
     }
-    said = {name: value for name, value in facts.items() if isinstance(value, str)}
-    rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in said.items())
-    return f"<dl>{rows}</dl>" if rows else ""
+    return facts({name: escape(value) for name, value in stated.items() if isinstance(value, str) and value})
 
 
-def _table(heads: list[str], rows: list[str], caption: str, shown: bool = False) -> str:
-    columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    kind = "" if shown else ' class="la-unseen"'
-    return (
-        f"<table><caption{kind}>{caption}</caption><thead><tr><td></td>{columns}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
+def _count(card: dict[str, Any], *keys: str) -> str | None:
+    value = find(card, *keys)
+    return count_cell(value) if is_number(value) else None
 
 
-def _row(head: str, cells: list[str]) -> str:
-    return f'<tr><th scope="row">{head}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-
-
-def _count(value: Any) -> str:
-    return f"{value:,.0f}" if isinstance(value, int | float) else "not stated"
+def _digest(value: Any) -> str | None:
+    return f"{value[:DIGEST_LETTERS]}…" if isinstance(value, str) else None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 from html import escape
+from typing import Any
 
 import numpy as np
 
+from lungapp.cards import ENSEMBLE
 from lungapp.registry import get_spec
 from lungapp.rendering import render_colour_bar, render_grey, render_heat, shrink, to_png
 from lungapp.results import ActivationMap, Analysis, Prediction, QualityReport
 from lungapp.slices import Slice
 from lungapp.ui import words
+from lungapp.ui.figures import find, held_out
 
 LONGEST_SIDE = 1024
 """Pictures on the page are scaled down to this, in pixels; scores and maps are made from the whole slice."""
@@ -42,20 +45,22 @@ def failure(message: str, advice: str) -> str:
     )
 
 
-def answer(analysis: Analysis, record: str = "") -> str:
-    """Class, status, probabilities and findings. ``record`` says how often the model has been right."""
+def answer(analysis: Analysis, card: dict[str, Any] | None = None) -> str:
+    """Class, status, probabilities and findings. ``card`` is that of the model, or of the ensemble, that answered."""
     prediction = analysis.prediction
-    word, sentence = words.STATUS[analysis.status]
+    word = words.STATUS[analysis.status]
+    sentence = escape(words.status(analysis.status, find(card or {}, "calibration") or {}))
     if prediction is None:
         return _card("rejected", f"<div><h2>{word}</h2><p>{sentence}</p></div>{_findings(analysis.quality)}")
-    model = escape(get_spec(prediction.model).title)
+    model = "The mean of all models" if prediction.model == ENSEMBLE else get_spec(prediction.model).title
     head = (
         f'<p class="la-eyebrow">Predicted class</p><h2>{escape(prediction.label.capitalize())}'
         f' <span class="la-chip">{word}</span></h2>'
-        f"<p>{model} gives this slice a probability of {words.percent(prediction.probability)} for "
+        f"<p>{escape(model)} gives this slice a probability of {words.percent(prediction.probability)} for "
         f"{escape(prediction.label)}. {sentence}</p>"
     )
-    record = f'<p class="la-record"><strong>How far to trust it.</strong> {escape(record)}</p>' if record else ""
+    record = escape(held_out(card, prediction.probability))
+    record = f'<p class="la-record"><strong>How far to trust it.</strong> {record}</p>' if record else ""
     body = f'<div class="la-two"><div>{head}</div>{_bars(prediction)}</div>{_findings(analysis.quality)}{record}'
     return _card(analysis.status, body)
 

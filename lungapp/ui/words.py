@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from lungapp.results import ActivationMap, Status
 
-STATUS: dict[Status, tuple[str, str]] = {
-    "confident": ("Confident", "The probability is above the level this model needs to commit itself."),
-    "uncertain": (
-        "Uncertain",
-        "The probability is too low for the model to commit itself. Do not rely on this answer.",
-    ),
-    "rejected": ("Not scored", "This picture did not pass the input check, so no model was asked."),
-}
-"""A short word and a sentence for each status."""
+STATUS: dict[Status, str] = {"confident": "Confident", "uncertain": "Uncertain", "rejected": "Not scored"}
+"""A short word for each status."""
+
+REJECTED = "This picture did not pass the input check, so no model was asked."
+NO_RELIANCE = "Do not rely on this answer."
+
+
+def status(name: Status, calibration: Mapping[str, Any]) -> str:
+    """What a status means, in a sentence or two. ``calibration`` is the card's, empty where there is none."""
+    if name == "rejected":
+        return REJECTED
+    target, threshold = (_share(calibration.get(key)) for key in ("target_accuracy", "confident_above"))
+    if target and not threshold and name == "uncertain":
+        return (
+            f"This model never counts as confident: validation could not show, at any probability, that at least "
+            f"{percent(target)} of its answers are right. {NO_RELIANCE}"
+        )
+    level = "the level this model needs to commit itself"
+    if target and threshold:
+        level = (
+            f"{percent(threshold)}, the level from which at least {percent(target)} of answers were right in validation"
+        )
+    if name == "confident":
+        return f"The probability reaches {level}. Such an answer can still be wrong."
+    return f"The probability is below {level}. {NO_RELIANCE}"
+
+
+def _share(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 < value < 1 else None
 
 
 def percent(share: float) -> str:

@@ -131,7 +131,7 @@ def test_nothing_scrolls_sideways_on_a_phone(visit: Open, fake_address: str, sch
     seen.upload(EXAMPLES / "phantom-mass.png")
     bars(page)
     assert page.evaluate(NO_SIDEWAYS_SCROLL)
-    for tab in ("Models", "About"):
+    for tab in ("Performance", "Models", "About"):
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
         page.wait_for_timeout(300)
@@ -155,9 +155,11 @@ def test_dark_mode_is_dark(visit: Open, fake_address: str) -> None:
 
 def test_the_tabs_tell_the_figures_and_the_limits(visit: Open, fake_address: str) -> None:
     page = visit(fake_address).page
-    page.get_by_role("tab", name="Models").click()
+    page.get_by_role("tab", name="Performance").click()
     table = page.get_by_role("table", name=re.compile("Similar slices kept apart: figures"))
-    expect(table.get_by_role("row", name=re.compile("^Accuracy"))).to_contain_text("71 %")
+    expect(table.get_by_role("row", name=re.compile("^ResNet-50"))).to_contain_text("71 %")
+    page.get_by_role("tab", name="Models").click()
+    expect(page.get_by_text("1,234,567").first).to_be_visible()
     page.get_by_role("tab", name="About").click()
     expect(page.get_by_role("link", name=re.compile("bhmdr45bh2"))).to_be_visible()
     expect(page.get_by_text(f'Client("{page.url.rstrip("/")}")')).to_be_visible()

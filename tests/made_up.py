@@ -1,0 +1,135 @@
+"""Cards with every key a card may have, all of it invented and none of it rounded to anything that looks measured."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lungapp.cards import ModelCard
+from lungapp.registry import LABELS, MODELS
+from tests.fakes import FakeEngine, make_card
+
+CONDITIONS = (
+    "clean", "lungs_masked_out", "lungs_only", "lungs_only_noise_equalised", "noise_equalised", "border_only",
+    "noise_only", "window_wide", "window_narrow", "blur", "noise", "rotation", "flip", "jpeg_50", "jpeg_20",
+)  # fmt: skip
+
+
+def figures(level: float, slices: int = 1054) -> dict[str, Any]:
+    """A cross-validation's figures under one protocol, accuracy ``level``."""
+
+    def figure(value: float) -> dict[str, Any]:
+        return {
+            "value": value,
+            "interval": [max(0.0, value - 0.05), min(1.0, value + 0.03)],
+            "folds": [value] * 4 + [None],
+        }
+
+    rates = [step / 20 for step in range(21)]
+    return {
+        "n": slices,
+        "folds": 5,
+        "bootstrap_units": 117,
+        "accuracy": figure(level),
+        "balanced_accuracy": figure(level - 0.06),
+        "precision_macro": figure(level - 0.05),
+        "recall_macro": figure(level - 0.06),
+        "f1_macro": figure(level - 0.07),
+        "auc_malignant": figure(round((2 + level) / 3, 3)),
+        "sensitivity_at_95_specificity": figure(level - 0.1),
+        "ece": figure(round((1 - level) / 2, 3)),
+        "brier": figure(round(1.2 * (1 - level), 3)),
+        "confusion_matrix": [[340, 50, 12], [61, 41, 14], [9, 15, 512]],
+        "roc": {"false_positive_rate": rates, "true_positive_rate": [rate ** (1 - level) for rate in rates]},
+        "reliability": reliability(1 - level),
+        "selective": {"confident": {"n": 700, "right": 656}, "uncertain": {"n": 354, "right": 201}},
+    }
+
+
+def reliability(gap: float) -> list[dict[str, float]]:
+    """Bins whose accuracy lies ``gap`` below their confidence."""
+    return [
+        {"low": low / 10, "high": low / 10 + 0.1, "n": 4 * low * low, "confidence": low / 10 + 0.05,
+         "accuracy": low / 10 + 0.05 - gap}
+        for low in range(4, 10)
+    ]  # fmt: skip
+
+
+def audit(drop: float) -> dict[str, Any]:
+    """An audit whose every condition costs ``drop`` more than the one before it."""
+    return {
+        "slices": 105,
+        "conditions": {
+            code: {"accuracy": 0.8 - drop * step, "balanced_accuracy": 0.7, "auc_malignant": 0.97 - drop * step}
+            for step, code in enumerate(CONDITIONS)
+        },
+        "attention_inside_lungs": {"normal": 0.61, "benign": 0.55, "malignant": 0.72},
+    }
+
+
+def full_card(name: str, level: float = 0.81) -> dict[str, Any]:
+    """A card with all keys; ``level`` sets how good its figures are."""
+    single = make_card(name).data["metrics"]["grouped"] | {"brier": {"value": 0.402, "interval": [0.3, 0.5]}}
+    point = {"sensitivity": 0.951, "specificity": 0.88}
+    return {
+        **make_card(name).data,
+        "input": {"size": 224, "channels": 1, "range": [0, 1]},
+        "weights_sha256": "0123456789abcdef",
+        "created": "2026-01-31",
+        "licence": "MIT",
+        "metrics": {"grouped": single | {"runs": 1}, "image_level": single | {"runs": 3}},
+        "calibration": {
+            "split": "validation",
+            "temperature": 1.37,
+            "confident_above": 0.93,
+            "target_accuracy": 0.9,
+            "operating_points": {
+                "sensitivity_95": {"threshold": 0.214, "validation": point, "test": {"sensitivity": 0.927}},
+                "specificity_95": {"threshold": 1.0001, "validation": point, "test": point},
+            },
+            "before": {"ece": 0.173, "brier": 0.447, "nll": 0.912, "reliability": reliability(0.2)},
+            "after": {"ece": 0.091, "brier": 0.402, "nll": 0.713, "reliability": reliability(0.1)},
+            "test": {"confident": {"n": 30, "right": 27}, "uncertain": {"n": 75, "right": 44}},
+        },
+        "crossval": {
+            "settings": {"folds": 5, "models": {name: {"size": 112, "epochs": 40, "pretrained": "none"}}},
+            "grouped": figures(level),
+            "image_level": figures(0.98),
+            "baselines": {
+                "nearest_neighbour": {"grouped": figures(0.594), "image_level": figures(0.991)},
+                "grey_statistics": {"grouped": figures(0.787), "image_level": figures(0.962)},
+            },
+        },
+        "audit": {**audit(0.02), "before": audit(0.03), "words": ["It leans on noise.", "Blur costs it little."]},
+        "history": [
+            {
+                "stage": 1 + (epoch > 30),
+                "epoch": epoch,
+                "loss": math.exp(-epoch / 12),
+                "val_loss": 0.3 + math.exp(-epoch / 9),
+                "accuracy": 1 - 0.6 * math.exp(-epoch / 12),
+                "val_accuracy": 0.85 - 0.5 * math.exp(-epoch / 9),
+            }
+            for epoch in range(1, 41)
+        ],
+    }
+
+
+def full_records() -> dict[str, dict[str, Any]]:
+    """Full cards of all models, each better than the one before it, and of the ensemble."""
+    records = {spec.name: full_card(spec.name, 0.77 + 0.03 * place) for place, spec in enumerate(MODELS)}
+    ensemble = full_card("ensemble", 0.86)
+    for key in ("audit", "history", "input", "weights_sha256", "parameters", "pretraining"):
+        del ensemble[key]
+    return {**records, "ensemble": ensemble | {"labels": list(LABELS), "members": dict.fromkeys(records, "0")}}
+
+
+class MeasuredEngine(FakeEngine):
+    """A fake engine all of whose cards are full, and which has an ensemble's card too."""
+
+    def __init__(self) -> None:
+        *models, self._ensemble = (ModelCard(data) for data in full_records().values())
+        super().__init__(tuple(models))
+
+    def ensemble_card(self) -> ModelCard | None:
+        return self._ensemble

@@ -1,0 +1,229 @@
+"""The model cards for readers are what the JSON cards and the committed predictions say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lungapp.cards import ENSEMBLE, describe
+from lungapp.registry import LABELS, MODELS
+from lungapp.ui.audit import GROUPS
+from tests.made_up import figures, full_card
+from train.model_cards import FILE, GALLERY, render
+
+ROOT = Path(__file__).parent.parent
+BARE = {"temperature": 1.5, "confident_above": 0.9}
+
+SLICES = (
+    ("Normal case (1)", "normal", 1, (3, 0, 0)),
+    ("Normal case (2)", "normal", 1, (0, 0, 2)),
+    ("Normal case (3)", "normal", 1, (0, 0, 6)),
+    ("Bengin case (1)", "benign", 2, (9, 0, 0)),
+    ("Bengin case (2)", "benign", 2, (1, 0, 0)),
+    ("Malignant case (1)", "malignant", 3, (0, 0, 4)),
+)
+"""File, label, group and logits: one group is wholly wrong, one in part, one not."""
+
+
+def write_run(results: Path, name: str, slices=SLICES) -> None:
+    run = results / "grouped" / f"{name}-seed4"
+    run.mkdir(parents=True)
+    rows = [f"{label} cases/{file}.jpg,{label},{group},{','.join(map(str, z))}" for file, label, group, z in slices]
+    for part in ("validation", "test"):
+        (run / f"{part}.csv").write_text("\n".join(["file,label,group,normal,benign,malignant", *rows]) + "\n")
+
+
+def write_cards(folder: Path, **changes) -> dict[str, dict]:
+    """Full cards of all models, with ``changes``; a change to None takes the key away."""
+    cards = {}
+    for spec in MODELS:
+        card = full_card(spec.name) | describe(spec) | {"data": {"protocol": "grouped", "seed": 4}} | changes
+        cards[spec.name] = {key: value for key, value in card.items() if value is not None}
+        (folder / f"{spec.name}.json").write_text(json.dumps(cards[spec.name]))
+    return cards
+
+
+def section(page: str, title: str) -> str:
+    return page.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+@pytest.fixture
+def folders(tmp_path) -> tuple[Path, Path]:
+    weights, results = tmp_path / "weights", tmp_path / "results"
+    weights.mkdir()
+    for spec in MODELS:
+        write_run(results, spec.name)
+    return weights, results
+
+
+def test_the_committed_page_is_what_the_cards_say():
+    assert FILE.read_text(encoding="utf-8") == render(), "run: python -m train.model_cards"
+
+
+@pytest.mark.parametrize("page", [FILE, ROOT / "docs" / "reporting.md"], ids=lambda page: page.name)
+def test_links_and_named_modules_exist(page):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", text)
+    assert links
+    for target in links:
+        assert (page.parent / target).exists(), target
+
+
+def test_a_full_card_is_told_in_full(folders):
+    write_cards(folders[0], crossval=full_card("")["crossval"] | {"settings": {"folds": 5, "size": 112, "epochs": 40}})
+    told = section(render(*folders), "Basic CNN")
+    assert "| Accuracy | 81 % (76 to 84 %) | 98 % (93 to 100 %) | 71 % (60 to 80 %) | 71 % (60 to 80 %) |" in told
+    assert "| AUC for malignant | 0.937 (0.89 to 0.97) | " in told
+    assert "Cross-validation: 5 folds, pictures of 112 x 112 pixels, 40 epochs." in told
+    assert "(Cross-validation: similar slices kept apart)" in told
+    assert "| True malignant | 9 | 15 | 512 |" in told
+    assert "Temperature: 1.37." in told
+    assert "| Calibration error | 0.173 | 0.091 |" in told
+    assert "| Sensitivity 95 % | 21 % | 95 % / 88 % | 93 % / not measured |" in told
+    assert "| Specificity 95 % | never | 95 % / 88 % | 95 % / 88 % |" in told
+    assert "from a probability of 93 % on, the aim being 90 % right" in told
+    assert "| Shipped weights, grouped test slices | 27 of 30 (90 %) | 44 of 75 (59 %) |" in told
+    assert "| Cross-validation: random split | 656 of 700 (94 %) | 201 of 354 (57 %) |" in told
+
+
+def test_settings_of_a_cross_validation_may_differ_by_model(folders):
+    settings = {"folds": 5, "models": {"basic_cnn": {"size": 96, "pretrained": "none"}, "resnet50": {"size": 64}}}
+    write_cards(folders[0], crossval={"settings": settings, "grouped": figures(0.7)})
+    page = render(*folders)
+    assert "Cross-validation: 5 folds, pictures of 96 x 96 pixels, pretraining none." in section(page, "Basic CNN")
+    assert "Cross-validation: 5 folds, pictures of 64 x 64 pixels." in section(page, "ResNet-50")
+    assert "| Accuracy | 70 % (65 to 73 %) | not measured |" in section(page, "Basic CNN")
+
+
+def test_the_audit_stands_before_and_after(folders):
+    write_cards(folders[0])
+    told = section(render(*folders), "ResNet-50")
+    assert "- It leans on noise.\n- Blur costs it little." in told
+    assert "AUC for malignant, before | AUC for malignant, now |" in told
+    assert "| Mirrored | 0.610 | 0.730 | 70 % | 70 % |" in told
+    names = [name for group in GROUPS.values() for name in group.values()]
+    assert [told.index(f"| {name} | ") for name in names] == sorted(told.index(f"| {name} | ") for name in names)
+    assert "on 105 held-out slices" in told
+    assert "61 % for normal, 55 % for benign, 72 % for malignant" in told
+
+
+def test_an_audit_of_one_state_and_of_an_unknown_condition(folders):
+    write_cards(folders[0], audit={"conditions": {"turned_upside_down": {"auc_malignant": 0.612}}})
+    told = section(render(*folders), "Basic CNN")
+    assert "| What the model was shown | AUC for malignant | Balanced accuracy |" in told
+    assert "| Turned upside down | 0.612 | not measured |" in told
+    assert "before" not in told.split("shortcut audit")[1]
+
+
+def test_what_an_older_card_lacks_is_said_to_be_not_measured(folders):
+    write_cards(folders[0], crossval=None, audit=None, calibration=BARE)
+    told = section(render(*folders), "Advanced CNN")
+    assert "| Accuracy | not measured | not measured | 71 % (60 to 80 %) | 71 % (60 to 80 %) |" in told
+    for what in ("Cross-validation", "Operating points for malignant", "What it leans on", "How often that held"):
+        assert f"{what}: not measured." in told
+    assert "before and after: not measured" in told
+    assert "(Shipped weights: similar slices kept apart)" in told
+
+
+def test_errors_are_gathered_by_group_and_the_surest_come_first(folders):
+    write_cards(folders[0], calibration=BARE | {"temperature": 1.0})
+    told = section(render(*folders), "Basic CNN")
+    assert "Of 6 grouped test slices 4 were named wrongly, 2 of them *confidently*." in told
+    assert "| Normal | 2 of 3 | malignant 2 | 1 of 1 | 0 of 1 |" in told
+    assert "| Benign | 2 of 2 | normal 2 | 1 of 1 | 1 of 1 |" in told
+    assert "| Malignant | 0 of 1 | - | 0 of 1 | 0 of 1 |" in told
+    rows = told.split("The surest slice |\n")[1].splitlines()[1:]
+    assert rows == [
+        "| over 99 % | benign | normal | 2 of 2 slices | `Bengin case (1)` |",
+        "| over 99 % | normal | malignant | 2 of 3 slices | `Normal case (3)` |",
+    ]
+
+
+def test_temperature_softens_the_gallery(folders):
+    write_cards(folders[0], calibration=BARE | {"temperature": 6.0})
+    told = section(render(*folders), "Basic CNN")
+    assert "0 of them *confidently*" in told
+    assert "| 69 % | benign | normal |" in told
+
+
+def test_the_gallery_ends_somewhere(folders, tmp_path):
+    write_cards(folders[0])
+    many = [(f"Normal case ({n})", "normal", n, (0, n, 0)) for n in range(1, GALLERY + 4)]
+    for spec in MODELS:
+        write_run(tmp_path / "other", spec.name, many)
+    told = section(render(folders[0], tmp_path / "other"), "Basic CNN")
+    assert told.count("| normal | benign |") == GALLERY
+    assert "3 kinds of less sure errors are left out" in told
+    assert "`Normal case (13)`" in told
+    assert "`Normal case (3)`" not in told
+
+
+def test_a_model_without_errors_or_without_predictions(folders, tmp_path):
+    write_cards(folders[0])
+    write_run(tmp_path / "other", "basic_cnn", [slice_ for slice_ in SLICES if slice_[0].startswith("Malignant")])
+    page = render(folders[0], tmp_path / "other")
+    assert "It was right on all 1 grouped test slices." in section(page, "Basic CNN")
+    assert "Errors one by one: not measured." in section(page, "ResNet-50")
+
+
+def test_a_model_that_never_counts_as_confident(folders):
+    write_cards(folders[0], calibration=BARE | {"confident_above": None, "target_accuracy": 0.9})
+    told = section(render(*folders), "Basic CNN")
+    assert "No answer counts as *confident*: validation did not bear one out, the aim being 90 % right." in told
+
+
+def test_the_ensemble_is_judged_by_the_mean_of_its_members(folders):
+    weights, results = folders
+    cards = write_cards(weights, calibration=BARE)
+    page = render(weights, results)
+    assert "All its figures: not measured." in section(page, "Ensemble")
+    members = {name: card["weights_sha256"] for name, card in cards.items()}
+    card = full_card(ENSEMBLE) | {"labels": list(LABELS), "members": members, "weights_sha256": None}
+    del card["weights_sha256"], card["audit"]
+    (weights / "ensemble.json").write_text(json.dumps(card))
+    told = section(render(weights, results), "Ensemble")
+    assert "Members: `basic_cnn` (0123456789ab…)" in told
+    assert "Weights:" not in told
+    assert "| Accuracy | 81 % (76 to 84 %) |" in told
+    assert "Of 6 grouped test slices 4 were named wrongly" in told
+    assert "What it leans on: not measured." in told
+
+
+def test_models_are_compared_with_the_baselines(folders):
+    weights, results = folders
+    write_cards(weights)
+    measured = {"grouped": figures(0.66), "image_level": figures(0.99)}
+    (results / "crossval.json").write_text(json.dumps({"settings": {}, "results": {"nearest_neighbour": measured}}))
+    glance = render(weights, results).split("## At a glance")[1].split("## What holds")[0]
+    assert "By cross-validation, with 95 % intervals" in glance
+    assert "| Basic CNN | 75 % (70 to 78 %) |" in glance
+    assert "| *Nearest neighbour* | 60 % (55 to 63 %) |" in glance
+    assert "| *14 grey statistics* | not measured |" in glance
+
+
+def test_without_a_cross_validation_single_splits_are_compared(folders):
+    weights, results = folders
+    write_cards(weights, crossval=None)
+    (results / "baselines.json").write_text(json.dumps({"grey_statistics": {"grouped": figures(0.8)}}))
+    glance = render(weights, results).split("## At a glance")[1].split("## What holds")[0]
+    assert "On single splits (cross-validation: not measured)" in glance
+    assert "| *14 grey statistics* | 74 % (69 to 77 %) | 0.933 (0.88 to 0.96) | not measured |" in glance
+
+
+def test_a_start_as_another_model_is_said(folders):
+    write_cards(folders[0], teacher={"model": "advanced_cnn", "weights_sha256": "0"})
+    assert "as\nthe model `advanced_cnn`, trained on the same slices" in section(render(*folders), "ResNet-50")
+    write_cards(folders[0])
+    assert "did not start from weights pretrained" not in render(*folders)
+
+
+def test_the_shared_part_states_the_data_and_leaves_no_blank(folders):
+    write_cards(folders[0])
+    page = render(*folders)
+    assert "110 patients (55 normal, 15 benign, 40 malignant)" in page
+    assert "1,054 slices form 117 groups" in " ".join(page.split())
+    assert "| Test | 40 slices in 5 groups | 10 slices in 3 groups | 55 slices in 2 groups |" in page
+    assert not re.search(r"\{\w*\}|\bNone\b|\bnan\b", page)

@@ -1,0 +1,280 @@
+"""The Performance tab without a server, on made-up cards: what it shows is what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html import unescape
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.figure import Figure
+
+from lungapp.registry import MODELS
+from lungapp.ui import EXAMPLES, charts, models, performance
+from lungapp.ui.charts import COLOURS, Dot, Line, draw_dots, draw_lines
+from lungapp.ui.evidence import PIECES, how_run, model_evidence
+from lungapp.ui.figures import PROTOCOLS
+from lungapp.ui.models import titles
+from tests.made_up import CONDITIONS, full_card, full_records
+
+NAMES = list(full_records())
+
+
+def rows_of(html: str) -> dict[str, list[str]]:
+    """The cells of a table's rows as text, by their heads."""
+    found = {}
+    for row in re.findall(r"<tr[^>]*><th scope=\"row\">(.*?)</tr>", html):
+        head, *cells = (
+            " ".join(unescape(re.sub(r"<[^>]*>", " ", part)).split()) for part in re.split("</th>|</td>", row)[:-1]
+        )
+        found[head] = cells
+    return found
+
+
+def said_by_charts(html: str) -> list[str]:
+    """The words of each chart for readers who do not see it."""
+    return [unescape(words) for words in re.findall(r'role="img" aria-label="([^"]*)"', html)]
+
+
+def changed(card: dict[str, Any], *keys: str, value: Any) -> dict[str, Any]:
+    """``card`` with another value under nested ``keys``."""
+    if not keys:
+        return value
+    return {**card, keys[0]: changed(card.get(keys[0]) or {}, *keys[1:], value=value)}
+
+
+def without(card: Any, *keys: str) -> Any:
+    """``card`` without what stands under nested ``keys``."""
+    kept = {key: value for key, value in card.items() if key != keys[0]}
+    return kept if len(keys) == 1 else {**kept, keys[0]: without(card[keys[0]], *keys[1:])}
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_the_comparison_gives_models_ensemble_and_baselines(protocol: str) -> None:
+    records = full_records()
+    rows = rows_of(performance.comparison(protocol, records))
+    assert list(rows) == ["Basic CNN", "ResNet-50", "Advanced CNN", "Ensemble", "Nearest neighbour", "Grey statistics"]
+    for name, title in titles(records).items():
+        figures = records[name]["crossval"][protocol]
+        for cell, metric in zip(rows[title], performance.OVERVIEW, strict=True):
+            value, (low, high) = figures[metric]["value"], figures[metric]["interval"]
+            if metric == "auc_malignant":
+                assert cell == f"{value:.3f} {low:.2f}\u2013{high:.2f}"
+            else:
+                assert cell.replace("over 99", "99") == (f"{100 * value:.0f} % {100 * low:.0f}\u2013{100 * high:.0f} %")
+    assert [cells[0].split()[0] for cells in list(rows.values())[4:]] == (
+        ["59", "79"] if protocol == "grouped" else ["over", "96"]
+    )
+
+
+def test_the_paragraph_on_why_speaks_the_baselines_own_figures() -> None:
+    text = performance.why(full_records())
+    assert (
+        "is right on over 99 % of randomly split slices and on 59 % with similar slices kept apart. What lies" in text
+    )
+    assert "are right on 79 % even then (AUC for malignant 0.929)" in text
+    # Balanced accuracies 0.71, 0.74, 0.77, 0.80 against 0.73; AUCs 0.923, 0.933, 0.943, 0.953 against 0.929.
+    holds = "for ResNet-50, Advanced CNN and Ensemble"
+    assert f"That holds by balanced accuracy {holds}; by AUC for malignant {holds}." in text
+
+
+def test_the_paragraph_does_not_claim_what_the_figures_deny() -> None:
+    records = {"basic_cnn": full_card("basic_cnn", 0.6)}
+    assert "That holds by balanced accuracy for none of the models; by AUC" in performance.why(records)
+    baselines = records["basic_cnn"]["crossval"]["baselines"]
+    equal = {"nearest_neighbour": dict.fromkeys(PROTOCOLS, baselines["nearest_neighbour"]["grouped"])}
+    text = performance.why({"basic_cnn": changed(records["basic_cnn"], "crossval", "baselines", value=equal)})
+    assert "59 % of randomly split slices and on 59 %" in text
+    assert "memory" not in text
+    assert "That holds" not in text, "one baseline is not both"
+    assert not re.search(r"\d", performance.why({})), "no figure without a card"
+
+
+def test_how_the_folds_were_run_is_said_whichever_way_the_card_says_it() -> None:
+    text = how_run(list(full_records().values()))
+    assert text.startswith("It was run in 5 folds, at 112 x 112 pixels, for 40 epochs a fold. The weights")
+    assert "see 224 x 224 pixels" in text
+    flat = changed(full_card("resnet50"), "crossval", "settings", value={"folds": 3, "size": 224})
+    assert how_run([flat]) == "It was run in 3 folds, at 224 x 224 pixels."
+    several = {"folds": 5, "models": {"basic_cnn": {"epochs": 60}, "resnet50": {"epochs": 20}}}
+    card = changed(full_card("resnet50"), "crossval", "settings", value=several)
+    assert how_run([card]) == "It was run in 5 folds, for 20 epochs a fold."
+    assert how_run([{**card, "name": "ensemble"}]) == "It was run in 5 folds, for 20 to 60 epochs a fold."
+    assert how_run([{}]) == ""
+
+
+def test_without_a_cross_validation_the_single_split_is_compared() -> None:
+    records = {name: without(card, "crossval") for name, card in full_records().items()}
+    text = performance.overview(records)
+    assert "Single split" in text
+    assert "baselines:" not in text
+    assert rows_of(performance.comparison("grouped", records, "metrics"))["ResNet-50"][0].startswith("71 %")
+
+
+def test_a_missing_figure_says_so_and_an_empty_page_holds() -> None:
+    records = {"resnet50": without(full_card("resnet50"), "crossval", "grouped", "accuracy")}
+    records = {"resnet50": without(records["resnet50"], "crossval", "baselines")}
+    rows = rows_of(performance.comparison("grouped", records))
+    assert rows["ResNet-50"][0] == "not measured"
+    assert rows["Nearest neighbour"] == ["not measured"] * 3
+    assert "<h2>" in performance.overview({})
+    assert "Not measured" in model_evidence("X", {})
+
+
+def test_a_full_card_is_shown_whole() -> None:
+    card = full_card("resnet50", 0.8)
+    text = model_evidence("ResNet-50", card)
+    assert "Not measured" not in text
+    rows = rows_of(text)
+    for part in ("Calibration error", "Brier score", "Log loss"):
+        assert part in rows
+    assert rows["Tested slices"] == ["105", "105"]
+    assert rows["Runs, averaged"] == ["1", "3"]
+    assert rows["Brier score"] == ["0.447", "0.402"]
+    assert rows["Sensitivity 95 % malignant from 0.214"] == [
+        "95 % sensitivity 88 % specificity",
+        "93 % sensitivity",
+    ]
+    assert "Specificity 95 % malignant never" in rows, "a threshold above 1 is none"
+    assert rows["On the test slices"] == ["30 of 105 (29 %) 27 right (90 %)", "75 of 105 (71 %) 44 right (59 %)"]
+    kept = rows["By cross-validation, similar slices kept apart"]
+    assert kept == ["700 of 1,054 (66 %) 656 right (94 %)", "354 of 1,054 (34 %) 201 right (57 %)"]
+    for fact in ("<dd>1.37</dd>", "<dd>from 93 %</dd>", "<dd>90 % right</dd>"):
+        assert fact in text
+    assert rows["malignant"] == ["9 2 %", "15 3 %", "512 96 %"]
+
+
+def test_every_chart_says_its_result() -> None:
+    roc, reliability, loss, accuracy, audit = said_by_charts(model_evidence("ResNet-50", full_card("resnet50", 0.8)))
+    assert roc == (
+        "ROC curve of ResNet-50 for malignant against the rest. "
+        "Similar slices kept apart: area 0.933; Random split: area 0.993."
+    )
+    assert "Before calibration: calibration error 0.173, too sure for 100 % of the slices" in reliability
+    assert "Calibrated: calibration error 0.091" in reliability
+    assert loss.startswith("Loss of ResNet-50 over 40 epochs: training ends at 0.04, validation ends at 0.31")
+    assert accuracy.startswith("Accuracy of ResNet-50 over 40 epochs")
+    assert "The slice as it is 0.970, before 0.970" in audit
+    assert "JPEG, low quality 0.690, before 0.550" in audit
+    assert audit.count("before") == len(CONDITIONS)
+
+
+def test_the_audit_shows_its_words_and_figures_also_of_a_change_it_does_not_know() -> None:
+    card = without(full_card("resnet50"), "audit", "before")
+    card["audit"]["conditions"]["salt_and_pepper"] = {"auc_malignant": 0.66}
+    text = model_evidence("ResNet-50", card)
+    assert "<li>It leans on noise.</li><li>Blur costs it little.</li>" in text
+    assert "61 % for normal, 55 % for benign, 72 % for malignant" in text
+    assert rows_of(text)["Salt and pepper"] == ["0.660", "not measured", "not measured"]
+    assert rows_of(text)["Only the lungs"] == ["0.930", "70 %", "76 %"]
+    assert "Others: Salt and pepper 0.660." in said_by_charts(text)[-1]
+    assert "Hollow" not in text
+    assert "before" not in said_by_charts(text)[-1]
+
+
+def test_one_curve_where_calibration_changed_nothing_and_the_folds_where_there_is_none() -> None:
+    card = full_card("ensemble")
+    card["calibration"]["before"] = card["calibration"]["after"]
+    assert "Before calibration" not in said_by_charts(model_evidence("E", card))[1]
+    folds = said_by_charts(model_evidence("E", without(card, "calibration")))[1]
+    assert "Similar slices kept apart: calibration error 0.095" in folds
+    assert "Random split: calibration error 0.01" in folds
+
+
+@pytest.mark.parametrize("threshold", [None, 1.0])
+def test_a_model_that_is_never_confident_says_so(threshold: float | None) -> None:
+    card = changed(full_card("resnet50"), "calibration", "confident_above", value=threshold)
+    assert "<dd>never: validation did not bear it out</dd>" in model_evidence("X", card)
+
+
+PATHS = [
+    ("metrics",), ("calibration",), ("crossval",), ("audit",), ("history",), ("labels",),
+    ("metrics", "grouped"), ("crossval", "grouped"), ("crossval", "grouped", "roc"), ("crossval", "settings"),
+    ("crossval", "grouped", "roc", "true_positive_rate"), ("crossval", "grouped", "confusion_matrix"),
+    ("crossval", "grouped", "reliability"), ("crossval", "grouped", "selective"), ("crossval", "baselines"),
+    ("calibration", "temperature"), ("calibration", "before"), ("calibration", "after", "reliability"),
+    ("calibration", "operating_points"), ("calibration", "operating_points", "sensitivity_95"), ("calibration", "test"),
+    ("audit", "conditions"), ("audit", "conditions", "clean"), ("audit", "words"), ("audit", "before"),
+    ("audit", "attention_inside_lungs"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [None, "x", [None], float("nan")], ids=repr)
+def test_any_piece_may_be_missing_or_nonsense(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "_draw", lambda fill, height, words: fill(Figure()) or words)  # writing SVG takes long
+    card = full_card("resnet50")
+    whole = model_evidence("ResNet-50", card)
+    for path in PATHS:
+        broken = changed(card, *path, value=value)
+        assert not re.search(r"\bnan\b|\bNone\b", performance.overview({"resnet50": broken})), path
+        text = model_evidence("ResNet-50", broken)
+        assert len(text) <= len(whole), path
+        assert not re.search(r">nan\b|\bNone\b", text), path
+
+
+def test_pieces_that_are_missing_are_named() -> None:
+    text = model_evidence("Ensemble", full_records()["ensemble"])
+    assert "Not measured, or not on this card: training curves, shortcut audit." in text
+    assert f"Not measured, or not on this card: {', '.join(PIECES)}." in model_evidence("X", {})
+
+
+def test_what_a_card_says_is_escaped() -> None:
+    evil = "<script>alert(1)</script>$x_"
+    card = full_card("resnet50") | {"labels": [evil, evil, "malignant"]}
+    card["audit"]["words"] = [evil]
+    card["audit"]["attention_inside_lungs"] = {evil: 0.5}
+    card["audit"]["conditions"][evil] = {"auc_malignant": 0.5}
+    card["calibration"]["operating_points"][evil] = {"threshold": 0.5, "test": {"sensitivity": 0.5}}
+    card["crossval"]["settings"]["size"] = evil
+    text = model_evidence(evil, card) + performance.overview({"resnet50": card})
+    assert "&lt;script&gt;" in text
+    assert "<script" not in text.lower()
+
+
+def test_charts_follow_the_theme_and_leave_the_page_alone() -> None:
+    line = Line("a", [0, 1], [0, 1], sizes=[9, 9])
+    for svg in (
+        draw_lines('"quoted"', [line, Line("b", [0, 1], [1, 0], True)], "x", "y"),
+        draw_dots('"quoted"', {"group": [Dot("name", 0.7, "0.700", 0.6)]}, "x", 0.5),
+    ):
+        root = ElementTree.fromstring(svg.replace("xlink:", ""))
+        assert (root.get("role"), root.get("aria-label")) == ("img", '"quoted"')
+        assert "<style" not in svg
+        assert "font-family" not in svg
+        assert not any(stand_in in svg for stand_in, _ in COLOURS.values())
+        assert not re.search(r"#[0-9a-f]{6}\b", svg), "every colour is the page's own"
+        assert not re.search(r'<g id="', svg)
+
+
+def test_a_dot_below_chance_is_inside_the_chart() -> None:
+    svg = draw_dots("", {"group": [Dot("name", 0.2, "0.200")]}, "x", 0.5)
+    places = [float(x) for x in re.findall(r'<use [^>]*x="([\d.]+)"', svg)]
+    assert min(places) > 0
+    assert ">0.2<" in svg
+
+
+def test_a_models_charts_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(performance, "model_evidence", lambda title, card: drawn.append(title) or title)
+    show = performance.drawer(full_records())
+    assert drawn == []
+    assert [show("resnet50"), show("ensemble"), show("resnet50")] == ["ResNet-50", "Ensemble", "ResNet-50"]
+    assert drawn == ["ResNet-50", "Ensemble"]
+
+
+def test_the_models_tab_tells_of_the_ensemble_and_its_members() -> None:
+    html = models.all_models(full_records())
+    assert f"<dd>{', '.join(spec.title for spec in MODELS)}</dd>" in html
+    assert "<dd>0123456789ab…</dd>" in html
+    assert "<h3>Ensemble</h3>" not in models.all_models({})
+
+
+def test_the_page_opens_without_drawing() -> None:
+    code = (
+        "import sys; from tests.made_up import MeasuredEngine; from lungapp.ui import build_demo; "
+        "build_demo(MeasuredEngine()); sys.exit('matplotlib.figure' in sys.modules or 'tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=EXAMPLES.parent, check=True, timeout=120)
