@@ -99,9 +99,11 @@ def test_the_record_is_of_slices_with_a_like_probability(probability: float, n: 
         {"low": 0.8, "high": 0.9, "n": 41, "confidence": 0.86, "accuracy": 0.8293},
         {"low": 0.9, "high": 1.0, "n": 52, "confidence": 0.97, "accuracy": 0.9615},
     ]
-    card = make_card("resnet50").data | {"crossval": {"grouped": {"reliability": bins}}}
+    others = [entry | {"n": 7, "accuracy": 1.0} for entry in bins]  # of weights that are not served: not its record
+    card = make_card("resnet50").data | {"crossval": {"grouped": {"reliability": others}}}
+    card |= {"calibration": {"after": {"reliability": bins}}}
     text = figures.held_out(card, probability)
-    assert f"of {n} held-out slices" in text
+    assert f"Of {n} held-out slices" in text
     assert f"{share} were named rightly" in text
     overall = figures.held_out(make_card("resnet50").data)
     assert figures.held_out(card, 0.5) == figures.held_out(card) == overall, "no such slices, or nothing asked"

@@ -96,15 +96,16 @@ def is_number(value: Any) -> TypeGuard[float]:
 def held_out(card: dict[str, Any] | None, probability: float | None = None) -> str:
     """How often the model was right on slices it had not seen, in a sentence; empty where the card does not say.
 
-    Where the card has a cross-validation, of slices it gave a top probability like ``probability``; else of all.
+    Of the served weights' test slices with a top probability like ``probability`` where there are any; else of all. Not
+    of the cross-validation's: its weights are made another way and are less sure of themselves.
     """
     known = None if probability is None else _bin_of(card or {}, probability)
     if known:
         low, high = (f"{100 * known[end]:.0f} %" for end in ("low", "high"))
         return (
-            f"In cross-validation, of {known['n']:,} held-out slices that models of this kind gave a probability "
-            f"between {low} and {high}, {percent(known['accuracy'])} were named rightly; none was similar to a slice "
-            f"they had learnt from."
+            f"Of {known['n']:,} held-out slices that it gave a probability between {low} and {high}, "
+            f"{percent(known['accuracy'])} were named rightly; none was similar to a slice it had learnt from. "
+            "They come from few patients."
         )
     accuracy = read_figure(card or {}, "grouped", "accuracy")
     if accuracy is None:
@@ -117,8 +118,8 @@ def held_out(card: dict[str, Any] | None, probability: float | None = None) -> s
 
 
 def _bin_of(card: dict[str, Any], probability: float) -> dict[str, Any] | None:
-    """The bin of the grouped cross-validation's reliability diagram that ``probability`` falls into."""
-    for found in find(card, "crossval", "grouped", "reliability") or ():
+    """The bin of the served weights' reliability diagram, on grouped test slices, that ``probability`` falls into."""
+    for found in find(card, "calibration", "after", "reliability") or ():
         if all(is_number(found.get(key)) for key in ("low", "high", "n", "accuracy")) and (
             found["low"] <= probability < found["high"] or probability == found["high"] == 1
         ):
