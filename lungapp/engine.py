@@ -9,6 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -67,7 +68,12 @@ class Engine:
             self._all_models()
 
     def analyse(
-        self, item: Slice, model: str = DEFAULT_MODEL, target: str = PREDICTED, method: str = "gradcam"
+        self,
+        item: Slice,
+        model: str = DEFAULT_MODEL,
+        target: str = PREDICTED,
+        method: str = "gradcam",
+        override: bool = False,
     ) -> Analysis:
         """Judge, score and explain one slice.
 
@@ -76,6 +82,7 @@ class Engine:
         model : a model's name, or "all" for every model that has weights, and their ensemble.
         target : the class to explain, or "predicted" for each model's own.
         method : "gradcam".
+        override : score the slice even where the gate rejects it; the analysis then says so and is never confident.
 
         Raises
         ------
@@ -85,12 +92,17 @@ class Engine:
         _check(target, method)
         clock = _Clock()
         quality = clock.time("quality", lambda: assess(item))
-        if quality.verdict == "reject":
+        overridden = override and quality.verdict == "reject"
+        if quality.verdict == "reject" and not override:
             return Analysis(item, quality, model, timings_ms=clock.stop())
         models = clock.time("load", lambda: self._all_models() if model == ALL else [self._model(spec)])
         prepared = clock.time("prepare", lambda: prepare(item, spec))
         outputs = clock.time("forward", lambda: [loaded.run(prepared[0]) for loaded in models])
         predictions = tuple(loaded.predict(output.logits) for loaded, output in zip(models, outputs, strict=True))
+        ensemble = self._ensemble(predictions, models) if model == ALL else None
+        if overridden:
+            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
+            ensemble = ensemble and replace(ensemble, status="uncertain")
         maps = clock.time(
             "maps",
             lambda: _maps(item, prepared[1], target, models, predictions, outputs),
@@ -101,9 +113,10 @@ class Engine:
             model,
             predictions,
             maps,
-            ensemble=self._ensemble(predictions, models) if model == ALL else None,
+            ensemble=ensemble,
             model_input=prepared[0][..., 0],
             timings_ms=clock.stop(),
+            overridden=overridden,
         )
 
     def _ensemble(self, predictions: tuple[Prediction, ...], models: list[LoadedModel]) -> Prediction:

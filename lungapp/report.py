@@ -34,7 +34,7 @@ def to_json(analysis: Analysis, file: str | None = None) -> dict[str, Any]:
     if analysis.prediction is not None:
         report |= _scores(analysis)
     report |= {
-        "quality": _quality(analysis.quality),
+        "quality": _quality(analysis.quality, analysis.overridden),
         "slice": _slice(analysis.slice),
         "timings_ms": {step: round(float(ms), 1) for step, ms in analysis.timings_ms.items()},
     }
@@ -76,9 +76,9 @@ def _activation(item: ActivationMap) -> dict[str, Any]:
     }
 
 
-def _quality(quality: QualityReport) -> dict[str, Any]:
+def _quality(quality: QualityReport, overridden: bool) -> dict[str, Any]:
     findings = [{"code": f.code, "severity": f.severity, "message": f.message} for f in quality.findings]
-    return {"verdict": quality.verdict, "findings": findings}
+    return {"verdict": quality.verdict, "overridden": overridden, "findings": findings}
 
 
 def _slice(item: Slice) -> dict[str, Any]:
@@ -92,4 +92,5 @@ def _slice(item: Slice) -> dict[str, Any]:
         "spacing_mm": None if info.spacing is None else [float(mm) for mm in info.spacing],
         "thickness_mm": None if info.thickness is None else float(info.thickness),
         "notes": list(info.notes),
+        "dropped": list(info.dropped),
     }

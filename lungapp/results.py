@@ -84,7 +84,9 @@ class Analysis:
 
     A rejected slice has no predictions and no maps. With one model there is one of each; with ``"all"`` one per
     model in the registry's order, and ``ensemble`` is the mean of their calibrated probabilities.
-    ``model_input`` is the very picture the models got, (size, size) float32 in [0, 1].
+    ``model_input`` is the very picture the models got, (size, size) float32 in [0, 1]. ``overridden`` says that the
+    gate rejected the slice and someone had it scored all the same: every output must tell, and no such prediction is
+    confident.
     """
 
     slice: Slice
@@ -95,6 +97,7 @@ class Analysis:
     ensemble: Prediction | None = None
     model_input: np.ndarray | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    overridden: bool = False
 
     @property
     def prediction(self) -> Prediction | None:

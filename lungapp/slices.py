@@ -1,7 +1,11 @@
-"""What a slice is: pixels with a unit, and the few facts about its origin that matter. No names, no dates, no UIDs."""
+"""What a slice and a series are: pixels with a unit, and the few facts about their origin that matter.
+
+No names, no dates, no UIDs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,6 +61,8 @@ class SliceInfo:
     thickness : slice thickness in mm, or None.
     window : the window the file itself recommends, or None.
     notes : what reading had to assume, in words for the user.
+    dropped : what the file held that could identify someone and was left behind, as the standard's names of the
+        attributes; never their values.
     """
 
     format: str
@@ -67,6 +73,7 @@ class SliceInfo:
     thickness: float | None = None
     window: Window | None = None
     notes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,3 +116,44 @@ class Slice:
         if self.unit == "HU":
             return (window or LUNG).apply(self.pixels)
         return np.clip(self.pixels / np.float32(self.info.white), 0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A slice that is there to be read, but is not in memory yet.
+
+    Attributes
+    ----------
+    source : where it lies in what was handed in, such as ``"file 3"`` or ``"file 1, frame 12"``; never a file's name,
+        which may be a patient's.
+    position : mm along the patient's axis, feet to head; None where the file does not tell.
+    read : decodes it; raises a `lungapp.errors.LungAppError`.
+    """
+
+    source: str
+    position: float | None
+    read: Callable[[], Slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Slices of one acquisition in their order along the patient; ``title`` says what it is, in words."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Something that was handed in and is no slice to score: where it lies, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All that was handed in at once: series, the one with the most slices first, and what was set aside."""
+
+    series: tuple[Series, ...]
+    set_aside: tuple[SetAside, ...] = ()

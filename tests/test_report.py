@@ -38,7 +38,7 @@ def test_one_model() -> None:
         "label": "malignant",
         "probabilities": {"normal": 0.125, "benign": 0.25, "malignant": 0.625},
         "activation": {"method": "gradcam", "target": "malignant", "inside_lungs": 0.25, "blank": False},
-        "quality": {"verdict": "accept", "findings": []},
+        "quality": {"verdict": "accept", "overridden": False, "findings": []},
         "slice": {
             "rows": 20,
             "columns": 30,
@@ -48,6 +48,7 @@ def test_one_model() -> None:
             "spacing_mm": [0.7, 0.7],
             "thickness_mm": 2.5,
             "notes": [],
+            "dropped": [],
         },
         "timings_ms": {"total": 12.3},
     }
@@ -73,6 +74,7 @@ def test_a_rejected_input_carries_no_scores(model: str) -> None:
     assert result["status"] == "rejected"
     assert result["quality"] == {
         "verdict": "reject",
+        "overridden": False,
         "findings": [{"code": "colour", "severity": "reject", "message": "Expected grey. Received: colour."}],
     }
     assert not result.keys() & {"label", "probabilities", "activation", "predictions", "ensemble", "agreement"}

@@ -9,5 +9,6 @@ Whatever is wrong with the bytes ends as a `lungapp.errors.LungAppError`.
 
 from lungapp.reading.formats import read_slice
 from lungapp.reading.limits import Limits
+from lungapp.reading.study import read_study
 
-__all__ = ["Limits", "read_slice"]
+__all__ = ["Limits", "read_slice", "read_study"]
