@@ -1,9 +1,14 @@
 """The one place that reads LungApp's environment variables.
 
-    LUNGAPP_MAX_BYTES      largest file that is read, in bytes            (default 64 MiB)
-    LUNGAPP_MAX_PIXELS     largest image that is decoded, in pixels       (default 40 million)
-    LUNGAPP_WEIGHTS        folder of the models' weights and cards        (default the repository's weights/)
-    LUNGAPP_DEFAULT_MODEL  the model picked when none is named            (default `registry.DEFAULT_MODEL`)
+    LUNGAPP_MAX_BYTES        largest file that is read, unpacked, in bytes       (default 512 MiB)
+    LUNGAPP_MAX_TOTAL_BYTES  of all files handed in at once, unpacked            (default 2 GiB)
+    LUNGAPP_MAX_PIXELS       largest image that is decoded, in pixels            (default 40 million)
+    LUNGAPP_MAX_FRAMES       images in one file                                  (default 2000)
+    LUNGAPP_MAX_FILES        files handed in at once, those in archives included (default 5000)
+    LUNGAPP_MAX_NESTING      archives inside one another                         (default 2)
+    LUNGAPP_MAX_RATIO        how many times larger a packed file may unpack      (default 1000)
+    LUNGAPP_WEIGHTS          folder of the models' weights and cards             (default the repository's weights/)
+    LUNGAPP_DEFAULT_MODEL    the model picked when none is named                 (default `registry.DEFAULT_MODEL`)
 
 An unset or empty variable means the default. Host and port are Gradio's own GRADIO_ variables.
 """
@@ -21,9 +26,16 @@ from lungapp.registry import DEFAULT_MODEL, get_spec
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
-MAX_BYTES_RANGE = (2**10, 2**30)
-MAX_PIXELS_RANGE = (2**14, 150_000_000)
-"""The upper end stays below the 179 million pixels from which Pillow refuses to open an image at all."""
+RANGES: dict[str, tuple[int, int]] = {
+    "max_bytes": (2**10, 2**32),
+    "max_total_bytes": (2**10, 2**36),
+    "max_pixels": (2**14, 150_000_000),
+    "max_frames": (1, 100_000),
+    "max_files": (1, 1_000_000),
+    "max_nesting": (1, 10),
+    "max_ratio": (2, 1_000_000),
+}
+"""What each limit may be set to; ``max_pixels`` stays below the 179 million from which Pillow opens no image at all."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +51,10 @@ class Settings:
         """The settings in ``environ``. Raises `InvalidSetting`, which names the variable."""
         return cls(
             limits=Limits(
-                max_bytes=_integer(environ, "LUNGAPP_MAX_BYTES", Limits.max_bytes, MAX_BYTES_RANGE),
-                max_pixels=_integer(environ, "LUNGAPP_MAX_PIXELS", Limits.max_pixels, MAX_PIXELS_RANGE),
+                **{
+                    name: _integer(environ, f"LUNGAPP_{name.upper()}", getattr(Limits, name), allowed)
+                    for name, allowed in RANGES.items()
+                }
             ),
             weights=_folder(environ, "LUNGAPP_WEIGHTS", WEIGHTS),
             default_model=_model(environ, "LUNGAPP_DEFAULT_MODEL", DEFAULT_MODEL),

@@ -6,13 +6,15 @@ import pytest
 
 from lungapp.errors import InvalidSetting, LungAppError
 from lungapp.registry import DEFAULT_MODEL, MODELS
-from lungapp.settings import MAX_BYTES_RANGE, MAX_PIXELS_RANGE, WEIGHTS, Settings
+from lungapp.settings import RANGES, WEIGHTS, Settings
+
+LIMITS = {f"LUNGAPP_{name.upper()}": allowed for name, allowed in RANGES.items()}
 
 
 def test_defaults():
     settings = Settings.from_env({})
     assert settings == Settings()
-    assert settings.limits.max_bytes == 64 * 2**20
+    assert settings.limits.max_bytes == 512 * 2**20
     assert settings.limits.max_pixels == 40_000_000
     assert settings.default_model == DEFAULT_MODEL
     assert settings.weights == WEIGHTS == Path(__file__).resolve().parent.parent / "weights"
@@ -38,9 +40,7 @@ def test_the_process_environment_is_the_default(monkeypatch):
     assert Settings.from_env().limits.max_bytes == 2048
 
 
-@pytest.mark.parametrize(
-    "name", ["LUNGAPP_MAX_BYTES", "LUNGAPP_MAX_PIXELS", "LUNGAPP_WEIGHTS", "LUNGAPP_DEFAULT_MODEL"]
-)
+@pytest.mark.parametrize("name", [*LIMITS, "LUNGAPP_WEIGHTS", "LUNGAPP_DEFAULT_MODEL"])
 def test_empty_means_default(name):
     assert Settings.from_env({name: " "}) == Settings()
 
@@ -48,18 +48,11 @@ def test_empty_means_default(name):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[
-            (name, value)
-            for name in ("LUNGAPP_MAX_BYTES", "LUNGAPP_MAX_PIXELS")
-            for value in ("0", "-1", "1e6", "64 MiB")
-        ],
+        *[(name, value) for name in LIMITS for value in ("0", "-1", "1e6", "64 MiB")],
         ("LUNGAPP_MAX_BYTES", "1_048_576"),
         ("LUNGAPP_MAX_BYTES", "١٠٤٨٥٧٦"),
         ("LUNGAPP_MAX_BYTES", "9" * 5000),
-        ("LUNGAPP_MAX_BYTES", str(MAX_BYTES_RANGE[0] - 1)),
-        ("LUNGAPP_MAX_BYTES", str(MAX_BYTES_RANGE[1] + 1)),
-        ("LUNGAPP_MAX_PIXELS", str(MAX_PIXELS_RANGE[0] - 1)),
-        ("LUNGAPP_MAX_PIXELS", str(MAX_PIXELS_RANGE[1] + 1)),
+        *[(name, str(value)) for name, (low, high) in LIMITS.items() for value in (low - 1, high + 1)],
         ("LUNGAPP_WEIGHTS", "/no/such/folder"),
         ("LUNGAPP_DEFAULT_MODEL", "vgg16"),
     ],
@@ -71,10 +64,8 @@ def test_bad_values_name_the_variable(name, value):
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize(
-    ("name", "allowed"), [("LUNGAPP_MAX_BYTES", MAX_BYTES_RANGE), ("LUNGAPP_MAX_PIXELS", MAX_PIXELS_RANGE)]
-)
+@pytest.mark.parametrize(("name", "allowed"), LIMITS.items())
 def test_both_ends_of_a_range_are_allowed(name, allowed):
     for value in allowed:
         limits = Settings.from_env({name: str(value)}).limits
-        assert value in (limits.max_bytes, limits.max_pixels)
+        assert getattr(limits, name.removeprefix("LUNGAPP_").lower()) == value

@@ -1,14 +1,17 @@
-"""Bytes to `Slice`: the only user of Pillow and pydicom for input.
+"""Bytes to slices: the only user of Pillow, pydicom and nibabel for input.
 
-    read_slice(source, limits)          formats.py   which family do the bytes belong to?
-    ├── read_raster(data, limits)       raster.py    PNG, JPEG, TIFF, BMP  → grey levels
-    └── read_dicom(data, limits)        dicom.py     one CT image          → Hounsfield units
+    read_study(sources, limits)          study.py        files in, series of slices out
+    └── unpack(sources, limits)          containers.py   ZIP and gzip → the files in them
+        └── find(leaf, limits)           formats.py      which family do the bytes belong to?
+            ├── read_raster              raster.py       PNG, JPEG, TIFF, BMP, WebP  → grey levels
+            ├── DicomFile.read           dicom.py        CT images, enhanced ones too → Hounsfield units
+            └── NiftiVolume.read         nifti.py        volumes                     → Hounsfield units
 
-Whatever is wrong with the bytes ends as a `lungapp.errors.LungAppError`.
+`read_slice` is the same way for one file of which one slice is wanted. Whatever is wrong with the bytes ends as a
+`lungapp.errors.LungAppError`. No name out of a file or of a file goes further than this package.
 """
 
-from lungapp.reading.formats import read_slice
 from lungapp.reading.limits import Limits
-from lungapp.reading.study import read_study
+from lungapp.reading.study import pick, read_slice, read_study
 
-__all__ = ["Limits", "read_slice", "read_study"]
+__all__ = ["Limits", "pick", "read_slice", "read_study"]

@@ -1,4 +1,4 @@
-"""One DICOM CT image to Hounsfield units, by pydicom. Nothing that could name a patient leaves this module."""
+"""DICOM CT → Hounsfield units, by pydicom. Nothing that could name a patient leaves this package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.pixels import apply_modality_lut, pixel_array
 from pydicom.uid import (
@@ -21,19 +21,28 @@ from pydicom.uid import (
 )
 
 from lungapp.errors import UnsupportedInput
-from lungapp.reading.dicom_checks import EXPECTED, check_header, numbers
+from lungapp.reading import hounsfield, jpeg
+from lungapp.reading.dicom_checks import (
+    EXPECTED,
+    check_compressed,
+    check_frame,
+    check_object,
+    decoder_plugin,
+    decoder_syntax,
+    frame_count,
+)
+from lungapp.reading.dicom_facts import facts_of, info_of, numbers, orientation
 from lungapp.reading.limits import Limits
-from lungapp.slices import Slice, SliceInfo, Window
-
-AIR_HU = -1000.0
-LOWEST_HU = -1500.0
-"""Below this lies no tissue and no noise, only filling outside the scan circle (GE's -2000 is often undeclared)."""
+from lungapp.reading.privacy import identifying
+from lungapp.slices import Slice
 
 PREAMBLE = 128
 
 # pydicom's warnings quote values of the file, which may be a patient's; they must reach no log.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+
+jpeg.register()
 
 
 def looks_like_dicom(data: bytes) -> bool:
@@ -49,40 +58,100 @@ def looks_like_dicom(data: bytes) -> bool:
     return data[:3] == b"\x00\x08\x00" and data[4:6] in (b"UL", b"CS", b"UI")
 
 
-def read_dicom(data: bytes, limits: Limits) -> Slice:
-    """Read a single-frame axial CT image as Hounsfield units.
+PIXELS = (
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "PixelData",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+)
+"""What decoding needs."""
 
-    Stored values go through the modality LUT or rescale (PS3.3 C.11.1). MONOCHROME1 changes how values are shown,
-    not what they measure, so HU stay as they are. Padding (PS3.3 C.7.5.1.1.2) and anything below -1500 HU becomes
-    air at -1000 HU. Slices stored from back to front or from left to right are flipped so that row 0 is the
-    patient's front and column 0 the patient's right.
+
+class DicomFile:
+    """A parsed and checked DICOM object with CT in it; of its header only facts that name nobody are kept.
 
     Parameters
     ----------
     data : the file's bytes.
-    limits : upper limits, checked before pixels are decoded.
+    limits : checked before pixels are decoded.
 
-    Returns
-    -------
-    Slice
-        (rows, columns) float32, unit ``"HU"``.
+    Attributes
+    ----------
+    frames : how many images it holds.
+    dropped : the standard's names of what could identify someone and was left behind.
+    series, instance : unique identifiers, to tell what belongs together; they go no further than that.
 
     Raises
     ------
     UnsupportedInput
-        Not CT, several frames, a localizer, not axial, no rescale to HU (a guess would be worse than none), or a
-        compression without a decoder.
+        Not CT, or a compression without a decoder.
     UnreadableInput
         A mandatory attribute or pixels are missing or damaged.
     InputTooLarge
-        More pixels than the limit, or inflating to more bytes.
+        More pixels or frames than the limits, or inflating to more bytes.
     """
-    dataset = _parse(data, limits)
-    check_header(dataset, limits)
-    stored = pixel_array(dataset)
-    hounsfield = apply_modality_lut(stored, dataset).astype(np.float32)
-    hounsfield[_padding(stored, dataset) | (hounsfield < LOWEST_HU)] = AIR_HU
-    return Slice(_upright(hounsfield, dataset), "HU", _info(dataset))
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        dataset = _parse(data, limits)
+        check_object(dataset, limits)
+        self.frames = frame_count(dataset)
+        self.dropped = identifying(dataset)
+        self.series, self.instance = (str(dataset.get(f"{kind}InstanceUID") or "") for kind in ("Series", "SOP"))
+        self._facts = [facts_of(dataset, frame) for frame in range(self.frames)]
+        self._pixels = _pixels_only(dataset)
+
+    def facts(self, frame: int) -> Dataset:
+        """The `dicom_facts.FACTS` of a frame (from 0). Raises `UnsupportedInput` unless it is an axial CT slice."""
+        check_frame(self._facts[frame])
+        return self._facts[frame]
+
+    def read(self, frame: int = 0) -> Slice:
+        """Decode one frame.
+
+        Stored values go through the modality LUT or rescale (PS3.3 C.11.1); where the file has none, see
+        `hounsfield.intercept_of`. MONOCHROME1 changes how values are shown, not what they measure, so HU stay as they
+        are. Padding (PS3.3 C.7.5.1.1.2) and anything below -1500 HU becomes air at -1000 HU. Slices stored from back
+        to front or from left to right are flipped so that row 0 is the patient's front and column 0 the patient's
+        right.
+
+        Returns
+        -------
+        Slice
+            (rows, columns) float32, unit ``"HU"``.
+        """
+        facts = self.facts(frame)
+        notes: list[str] = []
+        if frame and self._pixels["PixelData"].is_undefined_length:
+            check_compressed(self._pixels, frame)
+        stored = pixel_array(self._pixels, index=frame, decoding_plugin=decoder_plugin(self._pixels))
+        padding = _padding(stored, facts)
+        if "ModalityLUTSequence" in facts or (numbers(facts, "RescaleSlope") and numbers(facts, "RescaleIntercept")):
+            values = apply_modality_lut(stored, facts).astype(np.float32)
+        else:
+            intercept = hounsfield.intercept_of(stored[~padding])
+            values = stored.astype(np.float32) + np.float32(intercept)
+            notes.append(hounsfield.assumed(intercept))
+        pixels = hounsfield.without_filling(values, padding)
+        return Slice(_upright(pixels, facts), "HU", info_of(facts, notes, self.dropped))
+
+
+def _pixels_only(dataset: Dataset) -> Dataset:
+    """``dataset`` without all that decoding does not need."""
+    pixels = Dataset()
+    for keyword in PIXELS:
+        if keyword in dataset:
+            pixels[keyword] = dataset[keyword]
+    pixels.file_meta = FileMetaDataset()
+    pixels.file_meta.TransferSyntaxUID = decoder_syntax(dataset)
+    return pixels
 
 
 def _parse(data: bytes, limits: Limits) -> Dataset:
@@ -111,45 +180,21 @@ def _native_syntax(dataset: Dataset) -> UID:
     return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+def _padding(stored: np.ndarray, facts: Dataset) -> np.ndarray:
     """Where ``stored`` (rows, columns) holds padding: the value itself, or all from it to the range limit."""
-    ends = numbers(dataset, "PixelPaddingValue")
+    ends = numbers(facts, "PixelPaddingValue")
     if len(ends) != 1:
         return np.zeros(stored.shape, bool)
-    ends += numbers(dataset, "PixelPaddingRangeLimit")[:1]
+    ends += numbers(facts, "PixelPaddingRangeLimit")[:1]
     # Some writers store the value with the other signedness than the pixels: 63536 for -2000 in 16 bits.
     bits, native = 8 * stored.dtype.itemsize, stored.dtype.newbyteorder("=")
     values = np.array([int(end) % 2**bits for end in ends], dtype=f"u{stored.dtype.itemsize}").view(native)
     return (stored >= values.min()) & (stored <= values.max())
 
 
-def _upright(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:
+def _upright(pixels: np.ndarray, facts: Dataset) -> np.ndarray:
     """``pixels`` with the patient's front in row 0 and the patient's right in column 0 (PS3.3 C.7.6.2.1.1)."""
-    axes = numbers(dataset, "ImageOrientationPatient")
-    if len(axes) != 6:
+    axes = orientation(facts)
+    if not axes:
         return pixels
     return pixels[:: -1 if axes[4] < 0 else 1, :: -1 if axes[0] < 0 else 1]
-
-
-def _info(dataset: Dataset) -> SliceInfo:
-    spacing, thickness = numbers(dataset, "PixelSpacing"), numbers(dataset, "SliceThickness")
-    notes = []
-    if len(numbers(dataset, "ImageOrientationPatient")) != 6:
-        notes.append("The file does not tell its orientation; it was taken to be axial.")
-    if dataset.get("LossyImageCompression") == "01":
-        notes.append("The pixels were compressed with loss, so Hounsfield units are approximate.")
-    return SliceInfo(
-        "DICOM",
-        bits=int(dataset.BitsStored),
-        spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
-        thickness=thickness[0] if len(thickness) == 1 and thickness[0] > 0 else None,
-        window=_window(dataset),
-        notes=tuple(notes),
-    )
-
-
-def _window(dataset: Dataset) -> Window | None:
-    """The file's window; of several alternatives, which the standard does not rank, the one that suits lungs best."""
-    pairs = zip(numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth"), strict=False)
-    windows = [Window(centre, width) for centre, width in pairs if width > 0]
-    return min(windows, key=lambda window: window.centre, default=None)

@@ -1,108 +1,123 @@
-"""What makes a DICOM file one readable axial CT image; checked on the header, before pixels are decoded.
+"""What makes a DICOM file readable axial CT; checked on the header, before pixels are decoded.
 
 Messages show nothing out of the file but codes that cannot name a patient.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from io import BytesIO
 
-from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 from pydicom.pixels.utils import get_expected_length
-from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    JPEGExtended12Bit,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+)
 
 from lungapp.errors import UnreadableInput, UnsupportedInput
+from lungapp.reading import jpeg
+from lungapp.reading.codestreams import read_codestream
+from lungapp.reading.dicom_facts import numbers, orientation
 from lungapp.reading.limits import Limits
 
-EXPECTED = "Expected one axial CT slice as DICOM"
+EXPECTED = "Expected axial CT slices as DICOM"
+
+CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 AXIAL_COSINE = 0.8
 """Cosine to the patient's axes from which a slice counts as axial: gantries tilt by up to 30 degrees (0.87)."""
 
-
-def check_header(dataset: Dataset, limits: Limits) -> None:
-    """Raise `UnsupportedInput`, `UnreadableInput` or `InputTooLarge` unless the pixels can be read as HU."""
-    _check_object(dataset)
-    limits.check_pixels(int(dataset.Rows), int(dataset.Columns))
-    _check_image(dataset)
-    _check_unit(dataset)
-    _check_syntax(dataset)
+RETIRED_JPEG = {UID("1.2.840.10008.1.2.4.53"), UID("1.2.840.10008.1.2.4.55")}
+"""Progressive JPEG (processes 6 and 8, 10 and 12), in old archives: the decoder of the extended kind reads it."""
 
 
-def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
-    """The finite numbers of an optional attribute; empty where it is missing or malformed."""
-    try:
-        value = dataset.get(keyword)
-        if value is None or value == "":
-            return ()
-        values = tuple(float(v) for v in (value if hasattr(value, "__iter__") else (value,)))
-    except (TypeError, ValueError, OverflowError):
-        return ()
-    return values if all(math.isfinite(v) for v in values) else ()
-
-
-def _check_object(dataset: Dataset) -> None:
-    """Raise unless the file holds one CT image; only then do rows, columns and pixels mean anything."""
+def check_object(dataset: Dataset, limits: Limits) -> None:
+    """Raise unless the file holds CT; only then do rows, columns and pixels mean anything."""
     modality = str(dataset.get("Modality") or "")
+    if dataset.get("SOPClassUID") == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in dataset:
+        raise UnsupportedInput(f"{EXPECTED}. Received: a DICOMDIR, which lists files and holds no pixels.")
     if not modality and "SOPClassUID" not in dataset:
         raise UnreadableInput(f"{EXPECTED}. Received: an incomplete or damaged header.")
-    if modality != "CT" and not (modality == "" and dataset.get("SOPClassUID") == CTImageStorage):
+    if modality != "CT" and not (modality == "" and dataset.get("SOPClassUID") in CT_CLASSES):
         # A code of two to sixteen capitals and digits is safe to show, anything else came from a damaged file.
         shown = f"modality {modality}" if re.fullmatch(r"[A-Z][A-Z0-9]{1,15}", modality) else "another or no modality"
         raise UnsupportedInput(f"{EXPECTED}. Received: {shown}.")
-    if int(dataset.get("NumberOfFrames") or 1) > 1 or "SharedFunctionalGroupsSequence" in dataset:
-        raise UnsupportedInput(f"{EXPECTED}. Received: a multi-frame object.")
-    if "LOCALIZER" in str(dataset.get("ImageType", "")).upper():
-        raise UnsupportedInput(f"{EXPECTED}. Received: a localizer (scout view).")
     if "Rows" not in dataset or "Columns" not in dataset or "PixelData" not in dataset:
         raise UnreadableInput(f"{EXPECTED}. Received: a file without pixels, or a truncated one.")
+    limits.check_frames(frame_count(dataset))
+    if len(dataset.get("PerFrameFunctionalGroupsSequence") or []) not in (0, frame_count(dataset)):
+        raise UnreadableInput(f"{EXPECTED}. Received: more or fewer images than the header tells of.")
+    limits.check_pixels(int(dataset.Rows), int(dataset.Columns))
+    _check_syntax(dataset)
 
 
-def _check_image(dataset: Dataset) -> None:
-    photometric = dataset.get("PhotometricInterpretation")
-    if int(dataset.get("SamplesPerPixel") or 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+def frame_count(dataset: Dataset) -> int:
+    """Images in the object; 1 where it does not tell."""
+    return max(1, int(dataset.get("NumberOfFrames") or 1))
+
+
+def check_frame(facts: Dataset) -> None:
+    """Raise `UnsupportedInput` unless ``facts`` are those of an axial slice in grey that holds HU."""
+    if "LOCALIZER" in str(facts.get("ImageType", "")).upper():
+        raise UnsupportedInput(f"{EXPECTED}. Received: a localizer (scout view).")
+    photometric = facts.get("PhotometricInterpretation")
+    if int(facts.get("SamplesPerPixel") or 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise UnsupportedInput(f"{EXPECTED}. Received: a colour or palette image.")
-    axes = numbers(dataset, "ImageOrientationPatient")
-    if len(axes) == 6 and min(abs(axes[0]), abs(axes[4])) < AXIAL_COSINE:
+    axes = orientation(facts)
+    if axes and min(abs(axes[0]), abs(axes[4])) < AXIAL_COSINE:
         raise UnsupportedInput(f"{EXPECTED}. Received: a slice of another orientation.")
+    table = facts.get("ModalityLUTSequence")
+    unit = (table[0].get("ModalityLUTType") if table else facts.get("RescaleType")) or "HU"
+    # Writers that leave the unit "unspecified" store HU all the same.
+    if unit not in ("HU", "US"):
+        raise UnsupportedInput(f"{EXPECTED} with a rescale to Hounsfield units. Received: values of another unit.")
+    if not table and numbers(facts, "RescaleSlope") == (0.0,):
+        raise UnsupportedInput(f"{EXPECTED} with a rescale to Hounsfield units. Received: a slope of 0.")
 
 
-def _check_unit(dataset: Dataset) -> None:
-    table = dataset.get("ModalityLUTSequence")
-    unit = (table[0].get("ModalityLUTType") if table else dataset.get("RescaleType")) or "HU"
-    slope, intercept = numbers(dataset, "RescaleSlope"), numbers(dataset, "RescaleIntercept")
-    rescaled = len(slope) == len(intercept) == 1 and slope[0] != 0
-    if unit != "HU" or not (table or rescaled):
-        raise UnsupportedInput(f"{EXPECTED} with a rescale to Hounsfield units. Received: values of unknown unit.")
+def decoder_syntax(dataset: Dataset) -> UID:
+    """The transfer syntax by which the pixels are decoded."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return JPEGExtended12Bit if syntax in RETIRED_JPEG else syntax
+
+
+def decoder_plugin(dataset: Dataset) -> str:
+    """Which of pydicom's plugins is to decode; "" leaves it to pydicom."""
+    return jpeg.PLUGIN if jpeg.is_available(decoder_syntax(dataset)) else ""
 
 
 def _check_syntax(dataset: Dataset) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        available = get_decoder(syntax).is_available
+        available = get_decoder(decoder_syntax(dataset)).is_available
     except NotImplementedError:
         available = False
-    # Pillow's libjpeg is built for 8 bits.
-    if not available or (syntax == JPEGExtended12Bit and dataset.BitsStored > 8):
+    if not available:
         # A UID that pydicom does not know is its own name: text out of the file, not to be shown.
         name = "an unknown one" if syntax.is_private or syntax.name == str(syntax) else syntax.name
         raise UnsupportedInput(f"{EXPECTED} in a transfer syntax that can be decoded here. Received: {name}.")
     if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
-        _check_frame(dataset)
+        check_compressed(dataset, 0)
 
 
-def _check_frame(dataset: Dataset) -> None:
+def check_compressed(dataset: Dataset, frame: int) -> None:
     """A compressed frame may hold far more than the header says: compare before decoding."""
-    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
-    if len(frame) > 2 * get_expected_length(dataset) + 2**16:
+    count = frame_count(dataset)
+    data = get_frame(dataset.PixelData, frame, number_of_frames=count)
+    if len(data) > 2 * get_expected_length(dataset) // count + 2**16:
         raise UnreadableInput(f"{EXPECTED}. Received: more compressed pixels than rows and columns tell.")
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
         return
-    with Image.open(BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
-        if image.size != (dataset.Columns, dataset.Rows):
-            raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels of another size than the header tells.")
+    stream = read_codestream(data)
+    if stream is None:
+        raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels that are damaged or of another kind.")
+    if stream[:2] != (dataset.Rows, dataset.Columns) or stream.samples != 1 or stream.bits > dataset.BitsAllocated:
+        raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels of another size than the header tells.")

@@ -2,54 +2,69 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TypeVar
 
 from lungapp.errors import InputTooLarge, LungAppError, UnreadableInput, UnsupportedInput
-from lungapp.reading.dicom import looks_like_dicom, read_dicom
+from lungapp.reading.containers import Leaf
+from lungapp.reading.dicom import DicomFile, looks_like_dicom
+from lungapp.reading.dicom_facts import numbers, orientation, position
 from lungapp.reading.limits import Limits
-from lungapp.reading.raster import raster_format, read_raster
-from lungapp.slices import Slice
+from lungapp.reading.nifti import NiftiVolume, looks_like_nifti
+from lungapp.reading.raster import count_pages, raster_format, read_raster
+from lungapp.slices import Entry, SetAside, Slice
 
-EXPECTED = "a PNG, JPEG, TIFF, BMP or DICOM image"
+T = TypeVar("T")
+EXPECTED = "a PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI image"
 
 KNOWN_STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a ZIP archive or office document"),
-    (b"\x1f\x8b", "a gzip archive"),
     (b"GIF8", "a GIF image"),
-    (b"RIFF", "a WebP image or another RIFF file"),
+    (b"RIFF", "a RIFF file that is no WebP image"),
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
     (b"8BPS", "a Photoshop document"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\xd0\xcf\x11\xe0", "an office document"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"<", "a page or a drawing (HTML, XML or SVG)"),
 )
 """What people upload most often beside the supported formats: worth a message that names it."""
 
+KINDS = {"DICOM": "DICOM CT", "NIfTI": "NIfTI volume", "raster": "Pictures"}
 
-def read_slice(source: str | Path | bytes, limits: Limits | None = None) -> Slice:
-    """Read one slice from a file or from its bytes.
 
-    Parameters
-    ----------
-    source : path of a file, or its content.
-    limits : upper limits on bytes and pixels; `Limits()` if left out.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A slice found in a file.
 
-    Returns
-    -------
-    Slice
-        (rows, columns) float32: Hounsfield units from DICOM CT, grey levels from any other format.
+    ``kind`` is a key of `KINDS`; slices of equal ``series`` belong together and are ordered by ``order``; an image with
+    an ``identity`` that was seen before is the same image again. Neither leaves this package.
+    """
+
+    entry: Entry
+    kind: str
+    series: Hashable
+    order: tuple[float, ...]
+    identity: str = ""
+
+
+def find(leaf: Leaf, limits: Limits) -> list[Found | SetAside]:
+    """The slices in one file that is no archive.
 
     Raises
     ------
-    UnreadableInput
-        The bytes are damaged, truncated, empty, or no image at all.
-    UnsupportedInput
-        The format is known, but this kind of image is not handled.
-    InputTooLarge
-        A limit is exceeded; found on the header, before pixels are decoded.
+    UnreadableInput, UnsupportedInput, InputTooLarge
+        The file as a whole; a frame that is no slice is set aside.
     """
-    limits = limits or Limits()
-    data = _load(source, limits)
+    return guarded(lambda: _find(leaf, leaf.load(limits), limits))
+
+
+def guarded(work: Callable[[], T]) -> T:
+    """What ``work`` returns; whatever it raises ends as a `LungAppError`."""
     try:
-        return _decode(data, limits)
+        return work()
     except LungAppError:
         raise
     except MemoryError as error:
@@ -59,32 +74,80 @@ def read_slice(source: str | Path | bytes, limits: Limits | None = None) -> Slic
         raise UnreadableInput(f"Expected {EXPECTED}. Received: a damaged or incomplete file.") from error
 
 
-def _load(source: str | Path | bytes, limits: Limits) -> bytes:
-    """The bytes of ``source``, never more than the limit plus one."""
-    if isinstance(source, bytes):
-        data = source
-    else:
-        try:
-            path = Path(source)
-            if not path.is_file():
-                raise UnreadableInput(f"Expected {EXPECTED}. Received: no such file.")
-            with path.open("rb") as stream:
-                data = stream.read(limits.max_bytes + 1)
-        except (OSError, ValueError) as error:
-            raise UnreadableInput(f"Expected {EXPECTED}. Received: a file that cannot be opened.") from error
-    limits.check_bytes(len(data))
-    if not data:
-        raise UnreadableInput(f"Expected {EXPECTED}. Received: an empty file.")
-    return data
-
-
-def _decode(data: bytes, limits: Limits) -> Slice:
+def _find(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
     # DICOM first: its 128-byte preamble may hold anything, a TIFF header included.
     if looks_like_dicom(data):
-        return read_dicom(data, limits)
+        return _in_dicom(leaf, data, limits)
     if raster_format(data):
-        return read_raster(data, limits)
+        return _in_raster(leaf, data, limits)
+    if looks_like_nifti(data):
+        return _in_nifti(leaf, data, limits)
     for magic, name in KNOWN_STRANGERS:
         if data.startswith(magic):
             raise UnsupportedInput(f"Expected {EXPECTED}. Received: {name}.")
     raise UnreadableInput(f"Expected {EXPECTED}. Received: {len(data):,} bytes of another kind.")
+
+
+def _in_dicom(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
+    file = DicomFile(data, limits)
+    found: list[Found | SetAside] = []
+    for frame in range(file.frames):
+        try:
+            facts = file.facts(frame)
+        except LungAppError as error:
+            if file.frames == 1:
+                raise
+            found.append(SetAside(_name(leaf, "frame", frame, file.frames), str(error)))
+            continue
+        at = position(facts)
+        number = (numbers(facts, "InstanceNumber") or (0.0,))[0] if file.frames == 1 else frame
+        # A series is read file by file when its turn comes; the frames of one file share what was parsed of it.
+        read = _single(leaf, limits) if file.frames == 1 else _framed(file, frame)
+        turn = tuple(round(cosine, 2) for cosine in orientation(facts))
+        found.append(
+            Found(
+                Entry(_name(leaf, "frame", frame, file.frames), at, read),
+                "DICOM",
+                (file.series, turn, int(facts.Rows), int(facts.Columns), at is None),
+                (at or 0.0, number),
+                f"{file.instance} {frame}" if file.instance else "",
+            )
+        )
+    return found
+
+
+def _single(leaf: Leaf, limits: Limits) -> Callable[[], Slice]:
+    return lambda: guarded(lambda: DicomFile(leaf.load(limits), limits).read())
+
+
+def _framed(file: DicomFile, frame: int) -> Callable[[], Slice]:
+    return lambda: guarded(lambda: file.read(frame))
+
+
+def _in_nifti(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
+    volume = NiftiVolume(data, limits)
+
+    def found(number: int) -> Found:
+        at = volume.position(number)
+        entry = Entry(_name(leaf, "slice", number, volume.slices), at, lambda: guarded(lambda: volume.read(number)))
+        return Found(entry, "NIfTI", leaf, (at,))
+
+    return [found(number) for number in range(volume.slices)]
+
+
+def _in_raster(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
+    pages = count_pages(data, limits)
+
+    def found(page: int) -> Found:
+        entry = Entry(
+            _name(leaf, "page", page, pages),
+            None,
+            lambda: guarded(lambda: read_raster(leaf.load(limits), limits, page)),
+        )
+        return Found(entry, "raster", leaf if pages > 1 else "pictures", (page if pages > 1 else 0,))
+
+    return [found(page) for page in range(pages)]
+
+
+def _name(leaf: Leaf, part: str, number: int, count: int) -> str:
+    return leaf.source if count == 1 else f"{leaf.source}, {part} {number + 1}"

@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF and BMP to grey levels, by Pillow."""
+"""PNG, JPEG, TIFF, BMP and WebP to grey levels, by Pillow."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MM\x00+", "TIFF"),
     (b"BM", "BMP"),
 )
+RIFF, WEBP = b"RIFF", b"WEBP"
 
 COLOUR_STEP = 24
 """Channels differing by more than this (of 255) are seen as colour; JPEG's chroma noise on grey stays below."""
 
 WHITES = (255.0, 4095.0, 65535.0)
 """Full scale of 8, 12 and 16 bit samples; 12 bit is what scanners store inside 16 bit files."""
+
+TITLES = {"WEBP": "WebP"}
 
 TIFF_PHOTOMETRIC = 262
 SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
@@ -38,15 +41,26 @@ def raster_format(data: bytes) -> str | None:
     for magic, name in MAGIC:
         if data.startswith(magic):
             return name
-    return None
+    return "WEBP" if data.startswith(RIFF) and data[8:12] == WEBP else None
 
 
-def read_raster(data: bytes, limits: Limits) -> Slice:
-    """Read a raster image's first frame as grey levels.
+def count_pages(data: bytes, limits: Limits) -> int:
+    """Images in the file: pages of a TIFF, otherwise 1, since an animation is not a series of slices."""
+    name = raster_format(data)
+    if name != "TIFF":
+        return 1
+    with _open(data, name, limits) as image:
+        pages = int(getattr(image, "n_frames", 1))
+    limits.check_frames(pages)
+    return pages
+
+
+def read_raster(data: bytes, limits: Limits, page: int = 0) -> Slice:
+    """Read one image (from 0) of a raster file as grey levels.
 
     8-bit samples are in [0, 255]. For 16-bit samples white is the smallest of 255, 4095 and 65535 that holds the
     maximum, and a note says so. Colour becomes ITU-R 601 luminance, transparency is laid on black, and the EXIF
-    orientation is applied.
+    orientation is applied; of the metadata nothing else is looked at.
 
     Parameters
     ----------
@@ -67,6 +81,29 @@ def read_raster(data: bytes, limits: Limits) -> Slice:
     """
     name = raster_format(data)
     notes: list[str] = []
+    with _open(data, name, limits) as image:
+        if name == "TIFF":
+            image.seek(page)
+            limits.check_pixels(image.height, image.width)
+        elif getattr(image, "is_animated", False):
+            notes.append("The file holds several images; the first one was read.")
+        _refuse_unknown_scale(image)
+        bits = 16 if image.mode in SIXTEEN_BIT_MODES else 8
+        if bits == 8 and _stored_bits(image, data) > 8:
+            notes.append("Samples of more than 8 bits were read with 8 bits.")
+        dropped = _metadata(image)
+        upright = ImageOps.exif_transpose(image)
+        pixels, colour = _sixteen_bit(upright) if bits == 16 else _eight_bit(upright, notes)
+    white = next(white for white in WHITES if pixels.max() <= white)
+    if bits == 16:
+        notes.append(f"16-bit grey levels: white was taken to be {white:.0f}.")
+    info = SliceInfo(
+        TITLES.get(str(name), str(name)), bits=bits, white=white, colour=colour, notes=tuple(notes), dropped=dropped
+    )
+    return Slice(pixels, "grey", info)
+
+
+def _open(data: bytes, name: str | None, limits: Limits) -> Image.Image:
     try:
         # Only the plugin that the bytes call for: the fewer parsers see hostile bytes, the better.
         image = Image.open(BytesIO(data), formats=(name,) if name else ())
@@ -74,20 +111,18 @@ def read_raster(data: bytes, limits: Limits) -> Slice:
         raise InputTooLarge(
             f"Expected an image of at most {limits.max_pixels:,} pixels. Received: a larger one."
         ) from error
-    with image:
-        limits.check_pixels(image.height, image.width)
-        if getattr(image, "is_animated", False):
-            notes.append("The file holds several images; the first one was read.")
-        _refuse_unknown_scale(image)
-        bits = 16 if image.mode in SIXTEEN_BIT_MODES else 8
-        if bits == 8 and _stored_bits(image, data) > 8:
-            notes.append("Samples of more than 8 bits were read with 8 bits.")
-        upright = ImageOps.exif_transpose(image)
-        pixels, colour = _sixteen_bit(upright) if bits == 16 else _eight_bit(upright, notes)
-    white = next(white for white in WHITES if pixels.max() <= white)
-    if bits == 16:
-        notes.append(f"16-bit grey levels: white was taken to be {white:.0f}.")
-    return Slice(pixels, "grey", SliceInfo(str(name), bits=bits, white=white, colour=colour, notes=tuple(notes)))
+    limits.check_pixels(image.height, image.width)
+    return image
+
+
+def _metadata(image: Image.Image) -> tuple[str, ...]:
+    """Kinds of metadata in the file, which may name someone and go no further."""
+    kinds = {
+        "EXIF data": bool(image.getexif()),
+        "XMP data": any(key in image.info for key in ("xmp", "XML:com.adobe.xmp")),
+        "text fields": any(key in image.info for key in ("comment", "Comment")) or bool(getattr(image, "text", None)),
+    }
+    return tuple(kind for kind, there in kinds.items() if there)
 
 
 def _refuse_unknown_scale(image: Image.Image) -> None:

@@ -19,59 +19,20 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
-    JPEGLSLossless,
     RLELossless,
 )
 
 from lungapp.errors import InputTooLarge, LungAppError, UnreadableInput, UnsupportedInput
 from lungapp.reading import Limits, read_slice
 from lungapp.slices import Window
+from tests.reading.files import HU, SECRET, STORED, make_dataset, write
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRET = "Mustermann"
-STORED = (np.arange(20 * 16).reshape(20, 16) * 10).astype(np.int16)
-HU = STORED - np.float32(1024)
-
-
-def make_dataset(stored: np.ndarray = STORED, **attributes: object) -> Dataset:
-    """A CT image with everything that identifies a patient in it; an attribute of None is left out."""
-    dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, "1.2.3.4567"
-    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = SECRET, SECRET, "19500101"
-    dataset.StudyDate, dataset.InstitutionName, dataset.StudyInstanceUID = "20200229", SECRET, "1.2.3.4568"
-    dataset.Modality, dataset.ImageType = "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
-    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    dataset.Rows, dataset.Columns = stored.shape[-2:]
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated = dataset.BitsStored = 8 * stored.dtype.itemsize
-    dataset.HighBit, dataset.PixelRepresentation = dataset.BitsStored - 1, int(stored.dtype.kind == "i")
-    dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1024
-    dataset.PixelData = stored.tobytes()
-    dataset["PixelData"].VR = "OW"
-    for keyword, value in attributes.items():
-        if value is None:
-            del dataset[keyword]
-        else:
-            setattr(dataset, keyword, value)
-    return dataset
-
-
-def write(dataset: Dataset, syntax: str = ExplicitVRLittleEndian, preamble: bool = True) -> bytes:
-    stream = BytesIO()
-    if not preamble:
-        implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
-        dataset.save_as(stream, implicit_vr=implicit, little_endian=little, enforce_file_format=False)
-        return stream.getvalue()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
 
 
 def compress(dataset: Dataset) -> None:
@@ -228,8 +189,6 @@ def test_a_preamble_that_looks_like_tiff_is_still_dicom():
         ({"Modality": "MR"}, "modality MR"),
         ({"Modality": "<b>x</b>"}, "another or no modality"),
         ({"Modality": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "another or no modality"),
-        ({"NumberOfFrames": 2}, "multi-frame"),
-        ({"SharedFunctionalGroupsSequence": Sequence([Dataset()])}, "multi-frame"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "orientation"),
         ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "orientation"),
@@ -238,8 +197,8 @@ def test_a_preamble_that_looks_like_tiff_is_still_dicom():
         ({"SamplesPerPixel": 3}, "colour"),
         ({"RescaleSlope": None}, "unknown unit"),
         ({"RescaleIntercept": None}, "unknown unit"),
-        ({"RescaleSlope": 0}, "unknown unit"),
-        ({"RescaleType": "US"}, "unknown unit"),
+        ({"RescaleSlope": 0}, "slope of 0"),
+        ({"RescaleType": "OD"}, "another unit"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -255,7 +214,7 @@ def test_ct_storage_without_a_modality_is_ct():
 
 @pytest.mark.parametrize(
     ("syntax", "name"),
-    [(JPEGLSLossless, "JPEG-LS Lossless"), ("1.2.840.10008.1.2.4.999", "unknown"), ("1.2.9", "unknown")],
+    [("1.2.840.10008.1.2.4.100", "MPEG2 Main"), ("1.2.840.10008.1.2.4.999", "unknown"), ("1.2.9", "unknown")],
 )
 def test_undecodable_syntax_is_named(syntax, name):
     data = write(make_dataset())
@@ -360,7 +319,7 @@ def test_a_compressed_picture_of_another_size_is_refused():
 
 
 def test_running_out_of_memory_is_too_large(monkeypatch):
-    def out_of_memory(*_):
+    def out_of_memory(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr("lungapp.reading.dicom.pixel_array", out_of_memory)
@@ -372,9 +331,9 @@ def test_running_out_of_memory_is_too_large(monkeypatch):
 
 SAMPLES = os.environ.get("LUNGAPP_SAMPLES", "")
 needs_samples = pytest.mark.skipif(not SAMPLES, reason="LUNGAPP_SAMPLES is not set")
-READABLE = ("1.2", "1.2.1", "1.2.2", "1.2.1.99", "1.2.5", "1.2.4.90")
-LOSSY = {"1.2.4.50": 64, "1.2.4.91": 8}  # HU; the baseline file has 8 bits in steps of 32 HU
-UNREADABLE = ("1.2.4.51", "1.2.4.53", "1.2.4.55", "1.2.4.57", "1.2.4.70", "1.2.4.80", "1.2.4.81")
+LOSSLESS = ("1.2", "1.2.1", "1.2.2", "1.2.1.99", "1.2.5", "1.2.4.57", "1.2.4.70", "1.2.4.80", "1.2.4.90")
+LOSSY = {"1.2.4.50": 64, "1.2.4.51": 16, "1.2.4.53": 16, "1.2.4.55": 16, "1.2.4.81": 1, "1.2.4.91": 8}
+"""HU; the baseline file has 8 bits in steps of 32 HU."""
 
 
 def _sample(syntax: str) -> Path:
@@ -383,18 +342,11 @@ def _sample(syntax: str) -> Path:
 
 
 @needs_samples
-@pytest.mark.parametrize("syntax", READABLE + tuple(LOSSY))
+@pytest.mark.parametrize("syntax", (*LOSSLESS, *LOSSY))
 def test_real_transfer_syntaxes_agree_with_the_uncompressed_file(syntax):
     reference = read_slice(Path(SAMPLES, "dicom", "transfer-syntaxes", "CTImage.dcm")).pixels
     difference = np.abs(read_slice(_sample(syntax)).pixels - reference)
     assert np.quantile(difference, 0.99) <= LOSSY.get(syntax, 0)
-
-
-@needs_samples
-@pytest.mark.parametrize("syntax", UNREADABLE)
-def test_real_syntaxes_without_a_decoder_are_named(syntax):
-    with pytest.raises(UnsupportedInput, match="Received: JPEG"):
-        read_slice(_sample(syntax))
 
 
 @needs_samples

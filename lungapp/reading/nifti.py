@@ -1,0 +1,100 @@
+"""NIfTI volumes → Hounsfield units, by nibabel; axial slices from feet to head."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import nibabel as nib
+import numpy as np
+
+from lungapp.errors import UnreadableInput, UnsupportedInput
+from lungapp.reading import hounsfield
+from lungapp.reading.limits import Limits
+from lungapp.slices import Slice, SliceInfo
+
+EXPECTED = "Expected one CT volume as NIfTI"
+
+AXIAL_COSINE = 0.8
+"""As for DICOM: a volume turned further than a tilted gantry has no axial slices without resampling."""
+
+FREE_TEXT = ("descrip", "aux_file", "intent_name", "db_name")
+"""Header fields that writers fill with names and dates."""
+
+
+def looks_like_nifti(data: bytes) -> bool:
+    """Whether ``data`` begins like a single-file NIfTI-1 or NIfTI-2 volume."""
+    return data[344:348] == b"n+1\0" or data[4:8] == b"n+2\0"
+
+
+class NiftiVolume:
+    """A parsed and checked volume with CT in it.
+
+    Parameters
+    ----------
+    data : the file's bytes, unpacked.
+    limits : checked on the header.
+
+    Raises
+    ------
+    UnreadableInput
+        Damaged, or without an orientation.
+    UnsupportedInput
+        More or fewer than three dimensions, colour or complex values, or an orientation that is not axial.
+    InputTooLarge
+        More pixels or slices than the limits.
+    """
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        kind = nib.Nifti1Image if data[344:348] == b"n+1\0" else nib.Nifti2Image
+        image = kind.from_bytes(data)
+        shape = tuple(int(length) for length in image.shape)
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) != 3 or min(shape) < 1:
+            raise UnsupportedInput(f"{EXPECTED}. Received: {len(shape)} dimensions.")
+        if image.get_data_dtype().kind not in "iuf":
+            raise UnsupportedInput(f"{EXPECTED}. Received: colour or complex values.")
+        affine = image.affine
+        if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+            raise UnreadableInput(f"{EXPECTED}. Received: a volume without a usable orientation.")
+        cosines = np.abs(affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)
+        if cosines.max(axis=0).min() < AXIAL_COSINE or set(map(int, cosines.argmax(axis=0))) != {0, 1, 2}:
+            raise UnsupportedInput(f"{EXPECTED} along the patient's axes. Received: an oblique volume.")
+        self.dropped = tuple(f"NIfTI {name}" for name in FREE_TEXT if bytes(image.header[name]).strip(b"\0 "))
+        self._image = nib.as_closest_canonical(image)
+        columns, rows, self.slices = self._image.shape[:3]
+        limits.check_pixels(rows, columns)
+        limits.check_frames(self.slices)
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        """(slices, rows, columns) in HU or as stored: from feet to head, front to back, the patient's right to left."""
+        stored = np.asanyarray(self._image.dataobj).reshape(self._image.shape[:3])
+        volume = stored.transpose(2, 1, 0)[:, ::-1, ::-1]
+        if volume.dtype.kind == "f" and not np.isfinite(volume).all():
+            raise UnreadableInput(f"{EXPECTED}. Received: values that are no numbers.")
+        return volume
+
+    @cached_property
+    def _intercept(self) -> float:
+        middle = slice(self.slices // 3, self.slices - self.slices // 3)
+        return hounsfield.intercept_of(self._values[middle, ::4, ::4].astype(np.float32))
+
+    def position(self, number: int) -> float:
+        """mm along the patient's axis of slice ``number`` (from 0)."""
+        affine = self._image.affine
+        return float(affine[2, 3] + number * affine[2, 2])
+
+    def read(self, number: int) -> Slice:
+        """Slice ``number`` (from 0): (rows, columns) float32 in HU. Raises `UnsupportedInput` where values are not."""
+        values = self._values[number].astype(np.float32) + np.float32(self._intercept)
+        columns, rows, thickness = (float(size) for size in nib.affines.voxel_sizes(self._image.affine))
+        info = SliceInfo(
+            "NIfTI",
+            bits=8 * self._image.get_data_dtype().itemsize,
+            spacing=(rows, columns),
+            thickness=thickness,
+            notes=(hounsfield.assumed(self._intercept),),
+            dropped=self.dropped,
+        )
+        return Slice(hounsfield.without_filling(values), "HU", info)
