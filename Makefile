@@ -10,7 +10,7 @@ SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train crossval publish evaluate bench examples screenshots lock help
+.PHONY: app test check format train crossval publish evaluate fuzz bench examples screenshots lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -59,6 +59,9 @@ publish: $(VENV)/dev.stamp  ## put finished runs into weights/, audit them, rend
 
 evaluate: $(VENV)/dev.stamp  ## recompute every committed figure, fail on a difference; DATA=folder
 	$(RUN) -m train.evaluate $(DATA_OPTION)
+
+fuzz: $(VENV)/dev.stamp  ## read thousands of damaged files of every format; fails on a crash, a hang or a stray error
+	$(RUN) -m tests.fuzz
 
 bench: $(VENV)/dev.stamp  ## time one analysis against the usual way
 	$(RUN) -m benchmarks.one_analysis

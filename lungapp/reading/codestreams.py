@@ -11,6 +11,9 @@ JP2_MAGIC = b"\x00\x00\x00\x0cjP  "
 START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 """Of JPEG (ITU-T T.81, table B.1) and of JPEG-LS (T.87: 0xF7)."""
 
+END_OF_IMAGE = b"\xff\xd9"
+"""The last marker of every JPEG and every JPEG 2000 codestream."""
+
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
 START_OF_SCAN = 0xDA
 

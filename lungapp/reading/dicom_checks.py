@@ -24,7 +24,7 @@ from pydicom.uid import (
 
 from lungapp.errors import UnreadableInput, UnsupportedInput
 from lungapp.reading import jpeg
-from lungapp.reading.codestreams import read_codestream
+from lungapp.reading.codestreams import END_OF_IMAGE, read_codestream
 from lungapp.reading.dicom_facts import numbers, orientation
 from lungapp.reading.limits import Limits
 
@@ -119,5 +119,8 @@ def check_compressed(dataset: Dataset, frame: int) -> None:
     stream = read_codestream(data)
     if stream is None:
         raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels that are damaged or of another kind.")
+    # Decoders fill up what is missing in silence, and CharLS searches for the end for seconds.
+    if not data.rstrip(b"\0").endswith(END_OF_IMAGE):
+        raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels that are cut short.")
     if stream[:2] != (dataset.Rows, dataset.Columns) or stream.samples != 1 or stream.bits > dataset.BitsAllocated:
         raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels of another size than the header tells.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 
 import nibabel as nib
@@ -11,6 +12,9 @@ from lungapp.errors import UnreadableInput, UnsupportedInput
 from lungapp.reading import hounsfield
 from lungapp.reading.limits import Limits
 from lungapp.slices import Slice, SliceInfo
+
+# nibabel's warnings quote values of the file.
+logging.getLogger("nibabel").setLevel(logging.CRITICAL)
 
 EXPECTED = "Expected one CT volume as NIfTI"
 

@@ -91,3 +91,13 @@ def test_a_frame_of_another_size_is_refused(syntax):
     data = write_compressed(make_dataset(UNSIGNED[:32]), SYNTAX + syntax, [encode(UNSIGNED)])
     with pytest.raises(LungAppError, match="another size"):
         read_slice(data)
+
+
+@pytest.mark.parametrize("syntax", ENCODERS)
+def test_a_frame_that_is_cut_short_is_refused(syntax):
+    """Decoders would fill the rest in silence."""
+    bits, _, encode = ENCODERS[syntax]
+    stored = UNSIGNED // 16 if bits == 8 else UNSIGNED
+    data = write_compressed(make_dataset(stored, BitsStored=bits), SYNTAX + syntax, [encode(stored)[:-40]])
+    with pytest.raises(LungAppError, match="cut short"):
+        read_slice(data)
