@@ -1,0 +1,81 @@
+"""What is open in the analysis view: the slices of an upload, or the problem with it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lungapp.errors import UnreadableInput
+from lungapp.reading import Limits, read_study
+from lungapp.slices import Entry, Slice, Study
+from lungapp.ui.messages import explain
+from lungapp.ui.uploads import Upload
+
+MOST_REASONS = 5
+"""More files set aside than these are counted, not listed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Slices to look at one by one, or a problem in words. Compared by identity, so each one is news.
+
+    Attributes
+    ----------
+    entries : in their order along the patient; empty where there is a problem, or nothing.
+    title : what they are.
+    notes : what else was in the upload, in words.
+    problem : why there are none.
+    first : which is shown first, from 1.
+    upload : the files, which are deleted with it; None where someone else owns them.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    title: str = ""
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+    first: int = 1
+    upload: Upload | None = None
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def key(self, number: int) -> str:
+        """Tells this slice of this upload from any other."""
+        return f"{self.name} {number}"
+
+    def read(self, number: int) -> Slice:
+        """Slice ``number``, from 1; one that is not there becomes the nearest."""
+        return self.entries[min(max(1, int(number)), len(self.entries)) - 1].read()
+
+
+def open_upload(files: Sequence[str | Path] | None, limits: Limits, old: Opened | None = None) -> Opened:
+    """Open uploaded files, and close what was open before; whatever is wrong with them becomes words."""
+    close(old)
+    if not files:
+        return Opened()
+    upload = Upload(files)
+    try:
+        study = read_study(upload.files, limits)
+        if not study.series:
+            raise UnreadableInput(" ".join(dict.fromkeys(item.reason for item in study.set_aside)))
+        return _opened(study, upload)
+    except Exception as error:  # the page must live on, whatever a file does to a decoder
+        upload.close()
+        return Opened(problem=explain(error))
+
+
+def _opened(study: Study, upload: Upload) -> Opened:
+    chosen, *others = study.series
+    notes = [f"The upload holds {len(study.series)} series; the longest is shown."] if others else []
+    if len(study.set_aside) > MOST_REASONS:
+        notes.append(f"{len(study.set_aside)} files were set aside; the Series tab tells why.")
+    else:
+        notes += [f"{item.source.capitalize()} was set aside. {item.reason}" for item in study.set_aside]
+    first = (len(chosen.entries) + 1) // 2
+    return Opened(chosen.entries, chosen.title, tuple(notes), first=first, upload=upload)
+
+
+def close(opened: Opened | None) -> None:
+    """Delete the files of what was open."""
+    if opened and opened.upload:
+        opened.upload.close()

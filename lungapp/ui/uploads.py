@@ -1,0 +1,73 @@
+"""Uploaded files: in a folder of their own as long as a page needs them, then deleted.
+
+Gradio keeps an upload under a name made of its content, so that two visitors who upload the same file share it. It is
+therefore linked into a folder of the visitor's own at once, and what Gradio keeps is deleted a little later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+GRACE_SECONDS = 60.0
+"""How long after its last use Gradio's copy is deleted: another visitor may have uploaded the same file just now."""
+
+PREFIX = "lungapp-upload-"
+
+
+class Upload:
+    """The files of one upload, under numbers instead of their names; gone once closed or no longer referred to."""
+
+    def __init__(self, files: Sequence[str | Path]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+        self.files = tuple(Path(self._folder.name, str(number)) for number in range(1, len(files) + 1))
+        for file, own in zip(files, self.files, strict=True):
+            with contextlib.suppress(OSError):  # what is missing is noticed, and said, by whoever reads it
+                _link(Path(file), own)
+                _forget_later(Path(file))
+
+    def close(self) -> None:
+        """Delete the files; a second call changes nothing."""
+        self._folder.cleanup()
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _link(file: Path, own: Path) -> None:
+    try:
+        os.link(file, own)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(file, own)
+
+
+def _forget_later(file: Path) -> None:
+    """Delete Gradio's copy when its time is over, unless it was uploaded anew meanwhile."""
+    if not file.is_relative_to(cache_folder()):
+        return  # an example of our own, say
+    timer = threading.Timer(GRACE_SECONDS, _forget, (file, time.time()))
+    timer.daemon = True
+    timer.start()
+
+
+def _forget(file: Path, used: float) -> None:
+    with contextlib.suppress(OSError):
+        if file.stat().st_mtime <= used:
+            file.unlink()
+            file.parent.rmdir()
+
+
+def cache_folder() -> Path:
+    """Where Gradio keeps uploads."""
+    from gradio.utils import get_upload_folder
+
+    return Path(get_upload_folder()).resolve()
