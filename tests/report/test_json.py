@@ -1,18 +1,23 @@
-"""The JSON contract of ``/analyse`` and the command line."""
+"""The JSON contract of ``/analyse`` and the command line, and its published schema."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from lungapp import report
 from lungapp.registry import LABELS
 from lungapp.results import ActivationMap, Analysis, Finding, Prediction, QualityReport
 from lungapp.slices import Slice, SliceInfo
+from tests.report.samples import CARDS, CREATED
 
 ITEM = Slice(np.zeros((20, 30)), "HU", SliceInfo("DICOM", bits=16, spacing=(0.7, 0.7), thickness=np.float32(2.5)))
+SCHEMA = json.loads(Path(report.__file__).with_name("analysis.schema.json").read_text(encoding="utf-8"))
 REJECTED = QualityReport((Finding("colour", "reject", "Expected grey. Received: colour."),))
 
 
@@ -28,16 +33,27 @@ def test_one_model() -> None:
     prediction = _prediction("resnet50", (0.125, 0.25, 0.625))
     maps = (_map("resnet50", np.float32(0.25)),)
     timings = {"total": np.float64(12.34)}
-    result = report.to_json(Analysis(ITEM, QualityReport(), "resnet50", (prediction,), maps, timings_ms=timings))
+    analysis = Analysis(ITEM, QualityReport(), "resnet50", (prediction,), maps, timings_ms=timings)
+    result = report.to_json(analysis, cards=CARDS, created=CREATED)
     assert result == {
         "schema": "lungapp.analysis/1",
         "version": result["version"],
+        "created": "2026-03-04T05:06:07Z",
         "notice": report.NOTICE,
         "model": "resnet50",
         "status": "confident",
         "label": "malignant",
         "probabilities": {"normal": 0.125, "benign": 0.25, "malignant": 0.625},
         "activation": {"method": "gradcam", "target": "malignant", "inside_lungs": 0.25, "blank": False},
+        "models": [
+            {
+                "model": "resnet50",
+                "weights_sha256": "b" * 64,
+                "temperature": 1.37,
+                "confident_above": 0.93,
+                "thresholds": {"sensitivity_95": 0.214, "specificity_95": 1.0001},
+            }
+        ],
         "quality": {"verdict": "accept", "overridden": False, "findings": []},
         "slice": {
             "rows": 20,
@@ -84,3 +100,56 @@ def test_a_file_name_is_given_only_when_asked_for() -> None:
     analysis = Analysis(ITEM, REJECTED, "resnet50")
     assert "file" not in report.to_json(analysis)
     assert report.to_json(analysis, "a.dcm")["file"] == "a.dcm"
+
+
+KINDS = ["one", "all", "grey", "blank", "rejected", "overridden", "all overridden"]
+
+
+def faults(result: dict) -> list[str]:
+    return [error.message for error in Draft202012Validator(SCHEMA).iter_errors(result)]
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("cards", [(), CARDS])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_follows_the_schema(analyses: dict[str, Analysis], kind: str, cards: tuple) -> None:
+    result = report.to_json(analyses[kind], None, cards)
+    assert faults(result) == []
+    assert faults(result | {"file": "a.dcm"}) == []
+    assert ("models" in result) == (bool(cards) and kind != "rejected")
+    assert result["quality"]["overridden"] is ("overridden" in kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("rejected", {"label": "normal", "probabilities": {"normal": 1, "benign": 0, "malignant": 0}}),
+        ("one", {"status": "rejected"}),
+        ("one", {"probabilities": {"normal": 1.2, "benign": 0, "malignant": 0}}),
+        ("one", {"patient": "Doe"}),
+        ("one", {"ensemble": None}),
+        ("all", {"activation": None}),
+        ("overridden", {"status": "confident"}),
+        ("one", {"created": "2026-03-04"}),
+    ],
+)
+def test_the_schema_refuses_what_must_not_be(analyses: dict[str, Analysis], kind: str, change: dict) -> None:
+    assert faults(report.to_json(analyses[kind]) | change) != []
+
+
+def test_the_time_is_utc_and_needs_a_zone(analyses: dict[str, Analysis]) -> None:
+    east = datetime.fromisoformat("2026-03-04T07:06:07+02:00")
+    assert report.to_json(analyses["one"], created=east)["created"] == "2026-03-04T05:06:07Z"
+    with pytest.raises(ValueError, match="Expected a time with its zone"):
+        report.to_json(analyses["one"], created=east.replace(tzinfo=None))
+
+
+def test_a_model_that_is_never_confident_says_so_with_null(analyses: dict[str, Analysis]) -> None:
+    from lungapp.cards import ModelCard
+
+    card = ModelCard(CARDS[2].data | {"calibration": {"temperature": 1, "confident_above": None}})
+    [model] = report.to_json(analyses["one"], cards=[card])["models"]
+    assert (model["confident_above"], model["thresholds"]) == (None, {})
