@@ -199,7 +199,7 @@ def _models(page: Page, analysis: Analysis, cards: Sequence[ModelCard]) -> None:
 
 
 def _item(page: Page, text: str, size: float) -> None:
-    page.text(MARGIN, page.y + LEADING * size - 0.28 * size, "•", size, colour=QUIET)
+    page.text(MARGIN, page.y + LEADING * size - 0.28 * size, "\u00b7", size, bold=True, colour=QUIET)
     page.paragraph(MARGIN + 9, INNER - 9, text, size, most=MOST_LINES)
 
 

@@ -78,7 +78,7 @@ def test_a_rejected_slice_has_no_scores(analyses: dict[str, Analysis]) -> None:
 def test_long_findings_are_cut_and_stay_on_one_page(analyses: dict[str, Analysis]) -> None:
     findings = tuple(Finding("colour", "reject", f"{number}: " + 9 * LONG + "x" * 300) for number in range(9))
     text = to_text(replace(analyses["all overridden"], quality=QualityReport(findings)))
-    assert "…" in text
+    assert "..." in text
     assert "And 4 more, which the JSON report has." in text
     for must in (*facts.CAVEATS, "Page 1 of 1"):
         assert must in text

@@ -77,5 +77,5 @@ def test_lines_fit_and_nothing_is_lost() -> None:
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     cut = wrap(text, 8, 150, most=2)
     assert len(cut) == 2
-    assert cut[1].endswith("…")
+    assert cut[1].endswith("...")
     assert width_of(cut[1], 8) <= 150
