@@ -1,4 +1,4 @@
-"""An analysis as JSON, by the schema in ``analysis.schema.json`` beside this file; ``docs/json.md`` explains it."""
+"""An analysis as JSON, by the schema in ``analysis.schema.json`` beside this file (``docs/report-formats.md``)."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from lungapp.report import facts
 from lungapp.report.dicom import to_secondary_capture, to_structured_report
 from lungapp.report.picture import labelled_overlay
 from lungapp.report.sr_content import SCHEME, class_concept, probability_concept
-from lungapp.results import Analysis
+from lungapp.results import Analysis, Prediction, QualityReport
+from lungapp.slices import Slice, SliceInfo
 from tests.conftest import EXAMPLES
 from tests.fakes import FakeEngine
 from tests.report.samples import CARDS, CREATED
@@ -77,6 +79,20 @@ def test_the_structured_report_is_read_back(analyses: dict[str, Analysis], kind:
     assert ("OVERRIDDEN" in document.SeriesDescription) == analysis.overridden
     for finding in analysis.quality.findings:
         assert finding.message in said
+
+
+def test_a_huge_slice_is_shrunk_and_its_spacing_grows() -> None:
+    item = Slice(np.zeros((4096, 2048)), "HU", SliceInfo("DICOM", spacing=(0.2, 0.1)))
+    prediction = Prediction("resnet50", ("normal", "benign", "malignant"), np.array([1.0, 0, 0]), "uncertain")
+    image = pydicom.dcmread(
+        io.BytesIO(to_secondary_capture(Analysis(item, QualityReport(), "resnet50", (prediction,))))
+    )
+    assert (image.Columns, [float(mm) for mm in image.PixelSpacing]) == (1024, [0.4, 0.2])
+
+
+def test_making_them_loads_no_tensorflow() -> None:
+    code = "import sys, lungapp.report.dicom, lungapp.ui.downloads; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=EXAMPLES.parent, check=True, timeout=120)
 
 
 def test_the_algorithm_is_identified(analyses: dict[str, Analysis]) -> None:
@@ -148,6 +164,15 @@ def test_what_cannot_be_made_is_refused(analyses: dict[str, Analysis]) -> None:
             make(analyses["grey"])
         with pytest.raises(UnsupportedInput, match="Expected a slice that was scored"):
             make(analyses["rejected"])
+
+
+def test_the_private_codes_are_documented(analyses: dict[str, Analysis]) -> None:
+    page = (EXAMPLES.parent / "docs" / "report-formats.md").read_text(encoding="utf-8")
+    for kind in SCORED:
+        for item in pydicom.dcmread(io.BytesIO(pair(analyses[kind])[1])).iterall():
+            if item.keyword in ("ConceptNameCodeSequence", "ConceptCodeSequence"):
+                for concept in item.value:
+                    assert concept.CodingSchemeDesignator != SCHEME or f"`{concept.CodeValue}`" in page
 
 
 def run(command: str, file: Path) -> str:

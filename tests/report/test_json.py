@@ -140,6 +140,14 @@ def test_the_schema_refuses_what_must_not_be(analyses: dict[str, Analysis], kind
     assert faults(report.to_json(analyses[kind]) | change) != []
 
 
+def test_the_documented_example_follows_the_schema(analyses: dict[str, Analysis]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report-formats.md").read_text(encoding="utf-8")
+    example = json.loads(page.split("```json")[1].split("```")[0])
+    assert faults(example) == []
+    assert list(example) == list(report.to_json(analyses["one"], None, CARDS)), "no key is missing, in the same order"
+    assert example["notice"] == report.NOTICE
+
+
 def test_the_time_is_utc_and_needs_a_zone(analyses: dict[str, Analysis]) -> None:
     east = datetime.fromisoformat("2026-03-04T07:06:07+02:00")
     assert report.to_json(analyses["one"], created=east)["created"] == "2026-03-04T05:06:07Z"
