@@ -1,44 +1,64 @@
-"""What an analysis says, in forms that leave the program."""
+"""An analysis as JSON, by the schema in ``analysis.schema.json`` beside this file (``docs/report-formats.md``)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from lungapp import __version__
+from lungapp.cards import ModelCard
+from lungapp.report.facts import NOTICE, Provenance, moment, provenances
 from lungapp.results import ActivationMap, Analysis, Prediction, QualityReport
 from lungapp.slices import Slice
 
 SCHEMA = "lungapp.analysis/1"
-NOTICE = "Research use only. Not a medical device, not for diagnosis or treatment."
 
 
-def to_json(analysis: Analysis, file: str | None = None) -> dict[str, Any]:
+def to_json(
+    analysis: Analysis, file: str | None = None, cards: Sequence[ModelCard] = (), created: datetime | None = None
+) -> dict[str, Any]:
     """An analysis in plain JSON types: what the ``/analyse`` endpoint and the command line give out.
 
     Parameters
     ----------
     analysis : of one model, or of ``"all"``.
     file : a name to find the row by; left out where None, since file names may identify people.
+    cards : of the models that may have spoken, the ensemble's among them; they give ``models``.
+    created : when the report was made, with its zone; now if left out.
 
     Returns
     -------
-    dict with ``schema``, ``version``, ``notice``, ``model``, ``status``, ``quality``, ``slice`` and ``timings_ms``.
-    Unless the input was rejected also ``label`` and ``probabilities`` (of the ensemble for ``"all"``), and
-    for one model its ``activation``; for ``"all"`` ``predictions`` (one per model, each with its activation),
-    ``ensemble`` and ``agreement``.
+    dict with ``schema``, ``version``, ``created``, ``notice``, ``model``, ``status``, ``quality``, ``slice`` and
+    ``timings_ms``. Unless the input was rejected also ``label`` and ``probabilities`` (of the ensemble for ``"all"``),
+    and for one model its ``activation``; for ``"all"`` ``predictions`` (one per model, each with its activation),
+    ``ensemble`` and ``agreement``; and ``models``, weights and thresholds, where their cards were given.
     """
-    report: dict[str, Any] = {"schema": SCHEMA, "version": __version__, "notice": NOTICE}
+    time = moment(created).strftime("%Y-%m-%dT%H:%M:%SZ")
+    report: dict[str, Any] = {"schema": SCHEMA, "version": __version__, "created": time, "notice": NOTICE}
     if file is not None:
         report["file"] = file
     report |= {"model": analysis.model, "status": analysis.status}
     if analysis.prediction is not None:
         report |= _scores(analysis)
+        models = [_model(item) for item in provenances(analysis, cards)]
+        report |= {"models": models} if models else {}
     report |= {
         "quality": _quality(analysis.quality, analysis.overridden),
         "slice": _slice(analysis.slice),
         "timings_ms": {step: round(float(ms), 1) for step, ms in analysis.timings_ms.items()},
     }
     return report
+
+
+def _model(item: Provenance) -> dict[str, Any]:
+    return {
+        "model": item.model,
+        "weights_sha256": item.weights_sha256,
+        "temperature": item.temperature,
+        "confident_above": item.confident_above,
+        "thresholds": item.thresholds or {},
+    }
 
 
 def _scores(analysis: Analysis) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""Analyses as CSV (RFC 4180): one row a prediction, for spreadsheets and statistics."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from lungapp import __version__
+from lungapp.cards import ModelCard
+from lungapp.registry import LABELS
+from lungapp.report.facts import NOTICE, moment, provenances, warning_of
+from lungapp.results import Analysis, Prediction
+
+HEADER = (
+    "source", "created", "version", "model", "status", "overridden", "label",
+    *(f"probability_{label}" for label in LABELS),
+    "activation_target", "activation_inside_lungs", "weights_sha256", "confident_above",
+    "quality_verdict", "quality_codes", "unit", "format", "rows", "columns",
+    "row_spacing_mm", "column_spacing_mm", "thickness_mm", "warning", "notice",
+)  # fmt: skip
+"""Stable: programs read it. New columns go to the end."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+"""What makes a spreadsheet take a cell for a formula, as OWASP lists it under "CSV injection"; four are full-width."""
+
+
+def to_csv(
+    analyses: Iterable[Analysis],
+    cards: Sequence[ModelCard] = (),
+    sources: Iterable[str] | None = None,
+    created: datetime | None = None,
+) -> str:
+    """One row for each prediction: one model gives one, ``"all"`` one per model and one of the ensemble.
+
+    A rejected slice has one row with empty scores. Text that a spreadsheet would take for a formula begins with an
+    apostrophe.
+
+    Parameters
+    ----------
+    cards : of the models that may have spoken; weights and thresholds stay empty without.
+    sources : where each slice lies in what was handed in, such as ``"file 3"``, one for each analysis.
+    created : when the report was made, with its zone; now if left out.
+
+    Raises
+    ------
+    ValueError
+        ``sources`` are more or fewer than the analyses.
+    """
+    analyses = list(analyses)
+    names = [f"slice {number}" for number in range(1, len(analyses) + 1)] if sources is None else list(sources)
+    time = moment(created).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, HEADER, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    for source, analysis in zip(names, analyses, strict=True):
+        shared = {"source": source, "created": time, "version": __version__} | _shared(analysis)
+        for row in _rows(analysis, cards):
+            writer.writerow({key: _cell(value) for key, value in (shared | row).items()})
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    risky = isinstance(value, str) and (value.startswith(FORMULA_STARTS) or value.lstrip().startswith(FORMULA_STARTS))
+    return f"'{value}" if risky else value
+
+
+def _shared(analysis: Analysis) -> dict[str, Any]:
+    item, info = analysis.slice, analysis.slice.info
+    rows_mm, columns_mm = info.spacing or (None, None)
+    return {
+        "overridden": str(analysis.overridden).lower(),
+        "quality_verdict": analysis.quality.verdict,
+        "quality_codes": " ".join(finding.code for finding in analysis.quality.findings),
+        "unit": item.unit,
+        "format": info.format,
+        "rows": item.rows,
+        "columns": item.columns,
+        "row_spacing_mm": rows_mm,
+        "column_spacing_mm": columns_mm,
+        "thickness_mm": info.thickness,
+        "warning": warning_of(analysis),
+        "notice": NOTICE,
+    }
+
+
+def _rows(analysis: Analysis, cards: Sequence[ModelCard]) -> Iterator[dict[str, Any]]:
+    if analysis.prediction is None:
+        yield {"model": analysis.model, "status": analysis.status}
+        return
+    weights = {item.model: item for item in provenances(analysis, cards)}
+    maps = {item.model: item for item in analysis.maps}
+    for prediction in (*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else [])):
+        row, map_, known = _scores(prediction), maps.get(prediction.model), weights.get(prediction.model)
+        if map_:
+            inside = None if map_.inside_lungs is None else round(float(map_.inside_lungs), 4)
+            row |= {"activation_target": map_.target, "activation_inside_lungs": inside}
+        if known:
+            row |= {"weights_sha256": known.weights_sha256, "confident_above": known.confident_above}
+        yield row
+
+
+def _scores(prediction: Prediction) -> dict[str, Any]:
+    scores = {f"probability_{label}": p for label, p in prediction.scores().items()}
+    return {"model": prediction.model, "status": prediction.status, "label": prediction.label, **scores}

@@ -1,0 +1,123 @@
+"""What every form of a report has to say, said once: notice, caveats, titles, thresholds, and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lungapp.cards import ENSEMBLE, ModelCard
+from lungapp.registry import MODELS
+from lungapp.results import Analysis, Status, Verdict
+
+NOTICE = "Research use only. Not a medical device, not for diagnosis or treatment."
+
+OVERRIDDEN = (
+    "Input check overridden: the check rejected this slice, and it was scored only because someone asked for that all "
+    "the same. Do not rely on this answer."
+)
+REJECTED = "Not scored: this slice did not pass the input check, so no model was asked."
+
+STATUS: dict[Status, str] = {"confident": "Confident", "uncertain": "Uncertain", "rejected": "Not scored"}
+VERDICT: dict[Verdict, str] = {"accept": "passed", "warn": "passed with a warning", "reject": "rejected"}
+
+CAVEATS = (
+    "The models learnt from about 1,050 slices of one dataset. Other scanners and populations were not measured.",
+    "Benign cases come from 15 patients only; a benign answer carries the least weight.",
+    "One slice is not a scan: a nodule may lie on another slice.",
+    "The coloured map shows what the model weighed. It does not outline a lesion.",
+    "A probability is the model's, calibrated on validation slices of that dataset; it is not a patient's risk.",
+)
+
+OPERATING_POINTS = {"sensitivity_95": "95 % sensitivity", "specificity_95": "95 % specificity"}
+"""A card's operating points: thresholds on the probability of malignant, chosen on validation slices."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Which weights spoke and what their card says of thresholds; None where it does not say.
+
+    ``confident_above`` is None too where no probability counts as confident, which ``never_confident`` tells apart.
+    """
+
+    model: str
+    weights_sha256: str | None = None
+    temperature: float | None = None
+    confident_above: float | None = None
+    never_confident: bool = False
+    thresholds: dict[str, float] | None = None
+
+
+def now() -> datetime:
+    """The present moment in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def moment(created: datetime | None) -> datetime:
+    """``created`` in UTC, or `now`. Raises ValueError where it does not say its zone."""
+    if created is None:
+        return now()
+    if created.tzinfo is None:
+        raise ValueError("Expected a time with its zone. Received: a time without one.")
+    return created.astimezone(UTC)
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as per cent with a decimal, never rounded up to certainty or down to impossibility."""
+    if 0.999 < share < 1:
+        return "over 99.9 %"
+    if 0 < share < 0.001:
+        return "under 0.1 %"
+    return f"{100 * share:.1f} %"
+
+
+def title_of(model: str) -> str:
+    """How ``model`` is called in a sentence: a model's name, ``"ensemble"`` or ``"all"``."""
+    titles = {spec.name: spec.title for spec in MODELS} | {ENSEMBLE: "Mean of all models", "all": "all models"}
+    return titles.get(model, model)
+
+
+def labels_of(analysis: Analysis) -> tuple[str, ...]:
+    """The classes in the order of the scores; empty where nothing was scored."""
+    return analysis.prediction.labels if analysis.prediction else ()
+
+
+def targets_of(analysis: Analysis) -> str:
+    """The class that the maps speak for, in words."""
+    targets = {item.target for item in analysis.maps}
+    return targets.pop() if len(targets) == 1 else "the class each model predicts"
+
+
+def warning_of(analysis: Analysis) -> str:
+    """What must be said before anything else; empty for a slice that passed the gate."""
+    if analysis.overridden:
+        return OVERRIDDEN
+    return "" if analysis.prediction else REJECTED
+
+
+def provenances(analysis: Analysis, cards: Sequence[ModelCard]) -> list[Provenance]:
+    """Of every model that spoke and has a card in ``cards``, in their order, and of the ensemble where it spoke."""
+    by_name = {card.name: card for card in cards}
+    spoke = [*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else [])]
+    return [_provenance(by_name[item.model]) for item in spoke if item.model in by_name]
+
+
+def _provenance(card: ModelCard) -> Provenance:
+    calibration = card.data.get("calibration") or {}
+    stated = _number(calibration.get("confident_above"))
+    reachable = stated is not None and stated < 1  # cards say "never" with null, older ones with 1
+    points = calibration.get("operating_points") or {}
+    thresholds = {name: _number((points.get(name) or {}).get("threshold")) for name in OPERATING_POINTS}
+    return Provenance(
+        card.name,
+        card.data.get("weights_sha256"),
+        _number(calibration.get("temperature")),
+        stated if reachable else None,
+        "confident_above" in calibration and not reachable,
+        {name: value for name, value in thresholds.items() if value is not None},
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

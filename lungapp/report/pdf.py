@@ -1,0 +1,213 @@
+"""An analysis as one A4 page that can be filed: verdict, pictures, input check, models and their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from lungapp import __version__
+from lungapp.cards import ENSEMBLE, ModelCard
+from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.rendering import render_grey, shrink
+from lungapp.report import facts
+from lungapp.report.letters import width_of
+from lungapp.report.page import HEIGHT, INNER, LEADING, LINE, MARGIN, QUIET, TEAL, Page
+from lungapp.report.picture import caption, colour_bar, overlay
+from lungapp.results import Analysis, Prediction, Status
+
+PICTURE_SIDE = 768
+"""Pixels; 230 points of paper show no more."""
+
+GOOD, CARE, STOP = ("#e2f3ea", "#17663f"), ("#fdf0d9", "#7a4a00"), ("#fce8e6", "#9c1f1f")
+COLOURS: dict[Status, tuple[str, str]] = {"confident": GOOD, "uncertain": CARE, "rejected": STOP}
+
+MOST_LINES, MOST_FINDINGS = 3, 5
+"""What findings and notes may take, so that the report stays on one page; the JSON has them in full."""
+
+GAP = 14.0
+HALF = (INNER - GAP) / 2
+RIGHT = MARGIN + HALF + GAP
+FOOT = HEIGHT - MARGIN + 6
+
+
+def to_pdf(analysis: Analysis, cards: Sequence[ModelCard] = (), created: datetime | None = None) -> bytes:
+    """The report as the bytes of a PDF of one page.
+
+    Parameters
+    ----------
+    analysis : of one model, or of ``"all"``; a rejected one gives a report without scores that says why.
+    cards : of the models that may have spoken, the ensemble's among them: digests and thresholds.
+    created : when the report was made, with its zone; now if left out.
+    """
+    time = facts.moment(created)
+    page = Page()
+    _head(page, analysis, time)
+    if analysis.prediction:
+        _verdict(page, analysis.prediction, _meaning(analysis, cards))
+    below = Page()  # drawn twice: once to learn how much room the text leaves for the pictures
+    _words(below, analysis, cards)
+    room = FOOT - 20 - page.y - (below.y - MARGIN)
+    _pictures(page, analysis, room)
+    _words(page, analysis, cards)
+    _foot(page)
+    return page.to_bytes("LungApp report on one chest CT slice", f"LungApp {__version__}", time)
+
+
+def _head(page: Page, analysis: Analysis, time: datetime) -> None:
+    right = MARGIN + INNER
+    page.text(MARGIN, page.y + 14, "LungApp", 18, bold=True, colour=TEAL)
+    page.text(MARGIN + 94, page.y + 14, "Report on one chest CT slice", 11)
+    page.text(right, page.y + 5, time.strftime("%Y-%m-%d %H:%M:%S UTC"), 8.5, right=True)
+    page.text(right, page.y + 16, f"LungApp {__version__}", 7.5, colour=QUIET, right=True)
+    page.y += 24
+    page.band(facts.NOTICE, *CARE)
+    if warning := facts.warning_of(analysis):
+        page.band(warning, *STOP)
+
+
+def _meaning(analysis: Analysis, cards: Sequence[ModelCard]) -> str:
+    """What the status of the prediction rests on."""
+    assert analysis.prediction is not None
+    known = {item.model: item for item in facts.provenances(analysis, cards)}.get(analysis.prediction.model)
+    if analysis.overridden:
+        return "A slice that the input check rejected is never confident."
+    if known and known.never_confident:
+        return "No probability counts as confident: validation could not show a level that deserves it."
+    if known and known.confident_above is not None:
+        return (
+            f"Confident from a probability of {facts.percent(known.confident_above)} on, a level chosen in validation."
+        )
+    return "No level for confidence is stated." if analysis.prediction.status == "uncertain" else ""
+
+
+def _verdict(page: Page, prediction: Prediction, meaning: str) -> None:
+    top = page.y + 4
+    page.text(MARGIN, top + 9, "PREDICTED CLASS", 7, colour=QUIET)
+    label = prediction.label.capitalize()
+    page.text(MARGIN, top + 30, label, 20, bold=True)
+    chip = MARGIN + width_of(label, 20, bold=True) + 10
+    page.chip(chip, top + 28.5, facts.STATUS[prediction.status], *COLOURS[prediction.status])
+    page.y = top + 36
+    sentence = (
+        f"{facts.title_of(prediction.model)}: {facts.percent(prediction.probability)} {prediction.label}. {meaning}"
+    )
+    page.paragraph(MARGIN, HALF, sentence)
+    for place, (name, share) in enumerate(prediction.scores().items()):
+        y = top + 6 + 18 * place
+        page.text(RIGHT, y + 8, name.capitalize(), 8.5, bold=name == prediction.label)
+        page.box(RIGHT + 58, y, HALF - 100, 10, LINE)
+        page.box(RIGHT + 58, y, (HALF - 100) * share, 10, TEAL)
+        page.text(RIGHT + HALF, y + 8, facts.percent(share), 8.5, bold=name == prediction.label, right=True)
+    page.y = max(page.y, top + 60) + 6
+
+
+def _pictures(page: Page, analysis: Analysis, room: float) -> None:
+    """The slice and beside it the overlay, as large as ``room`` points in height let them be."""
+    scored = bool(analysis.maps)
+    window = f"centre {MODEL_WINDOW.centre:.0f} HU, width {MODEL_WINDOW.width:.0f} HU"
+    texts = ("Slice" + f", window {window}" * (analysis.slice.unit == "HU"), caption(analysis))
+    side = min(HALF, max(room - 52, 90))
+    scale = side / max(analysis.slice.rows, analysis.slice.columns)
+    height, width = scale * analysis.slice.rows, scale * analysis.slice.columns
+    top = page.y + 2
+    pictures = [shrink(render_grey(analysis.slice), PICTURE_SIDE)]
+    pictures += [overlay(analysis, PICTURE_SIDE)] if scored else []
+    bottom = top
+    for x, pixels, text in zip((MARGIN, RIGHT), pictures, texts, strict=False):
+        page.picture(x + (HALF - width) / 2, top, width, height, pixels)
+        page.y = top + height + 2
+        page.paragraph(x, HALF, text, 7, colour=QUIET, most=3)
+        bottom = max(bottom, page.y)
+    page.y = bottom
+    if scored:
+        page.text(MARGIN, top + height + 27, "Low attention", 7, colour=QUIET)
+        page.picture(MARGIN + 58, top + height + 20.5, 110, 8, colour_bar())
+        page.text(MARGIN + 173, top + height + 27, "High attention", 7, colour=QUIET)
+        page.y = max(page.y, top + height + 30)
+
+
+def _words(page: Page, analysis: Analysis, cards: Sequence[ModelCard]) -> None:
+    """Everything below the pictures."""
+    if analysis.ensemble:
+        _each_model(page, analysis)
+    _input(page, analysis)
+    if analysis.prediction:
+        _models(page, analysis, cards)
+    page.heading("Limits")
+    for caveat in facts.CAVEATS:
+        _item(page, caveat, 7.5)
+
+
+def _each_model(page: Page, analysis: Analysis) -> None:
+    agreed = {True: "all name the same class", False: "they do not name the same class", None: ""}
+    said = agreed[analysis.agreement]
+    page.heading("Each model" + (f": {said}" if said else ""))
+    labels = facts.labels_of(analysis)
+    inside = {item.model: item.inside_lungs for item in analysis.maps}
+    rows = [["Model", *(label.capitalize() for label in labels), "Attention inside lungs", "Status"]]
+    for item in analysis.predictions:
+        share = inside.get(item.model)
+        shown = "not known" if share is None else facts.percent(share)
+        rows.append(
+            [facts.title_of(item.model), *map(facts.percent, item.probabilities), shown, facts.STATUS[item.status]]
+        )
+    step = 62.0
+    starts = [MARGIN, *(MARGIN + 100 + step * place for place in range(len(labels) + 1)), MARGIN + 413]
+    page.table(starts, rows, numbers=True)
+
+
+def _input(page: Page, analysis: Analysis) -> None:
+    page.heading(f"Input check: {facts.VERDICT[analysis.quality.verdict]}" + ", overridden" * analysis.overridden)
+    findings = [finding.message for finding in analysis.quality.findings] + list(analysis.slice.info.notes)
+    for message in findings[:MOST_FINDINGS]:
+        _item(page, message, 8)
+    if len(findings) > MOST_FINDINGS:
+        _item(page, f"And {len(findings) - MOST_FINDINGS} more, which the JSON report has.", 8)
+    page.paragraph(MARGIN, INNER, "; ".join(_slice_facts(analysis)) + ".", 8, colour=QUIET)
+
+
+def _slice_facts(analysis: Analysis) -> list[str]:
+    item, info = analysis.slice, analysis.slice.info
+    unit = "Hounsfield units" if item.unit == "HU" else f"grey levels of {info.bits} bits"
+    known = [f"{info.format}, {unit}", f"{item.rows} rows, {item.columns} columns"]
+    if info.spacing:
+        known.append(f"pixels of {info.spacing[0]:.3g} x {info.spacing[1]:.3g} mm")
+    if info.thickness:
+        known.append(f"slice thickness {info.thickness:.3g} mm")
+    if info.dropped:
+        known.append(f"{len(info.dropped)} identifying attributes of the file left behind")
+    inside = [share.inside_lungs for share in analysis.maps if share.inside_lungs is not None]
+    if len(analysis.maps) == 1 and inside:
+        known.append(f"{facts.percent(inside[0])} of the attention inside the lungs")
+    return known
+
+
+def _models(page: Page, analysis: Analysis, cards: Sequence[ModelCard]) -> None:
+    page.heading("Models, weights and thresholds")
+    known = {item.model: item for item in facts.provenances(analysis, cards)}
+    rows = [["Model", "SHA-256 of the weights", "Confident from", "Malignant from *"]]
+    for spoken in (*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else [])):
+        item = known.get(spoken.model, facts.Provenance(spoken.model))
+        digest = "as above" if item.model == ENSEMBLE else item.weights_sha256 or "not stated"
+        confident = "never" if item.never_confident else "not stated"
+        confident = facts.percent(item.confident_above) if item.confident_above is not None else confident
+        points = [facts.percent(value) if value <= 1 else "never" for value in (item.thresholds or {}).values()]
+        rows.append([facts.title_of(spoken.model), digest, confident, " / ".join(points) or "not stated"])
+    page.table([MARGIN, MARGIN + 96, MARGIN + 348, MARGIN + 424], rows, 7.5, mono=1)
+    note = f"* Probability of malignant from which validation had {' / '.join(facts.OPERATING_POINTS.values())}."
+    page.paragraph(MARGIN, INNER, note, 7, colour=QUIET)
+
+
+def _item(page: Page, text: str, size: float) -> None:
+    page.text(MARGIN, page.y + LEADING * size - 0.28 * size, "\u00b7", size, bold=True, colour=QUIET)
+    page.paragraph(MARGIN + 9, INNER - 9, text, size, most=MOST_LINES)
+
+
+def _foot(page: Page) -> None:
+    page.box(MARGIN, FOOT - 12, INNER, 0.6, LINE)
+    text = (
+        "Of the file, only its pixels and the facts above are here: no name, no id, no date. "
+        "Text inside a picture is not looked for."
+    )
+    page.text(MARGIN, FOOT, text, 7, colour=QUIET)
+    page.text(MARGIN + INNER, FOOT, "Page 1 of 1", 7, colour=QUIET, right=True)
