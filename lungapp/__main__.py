@@ -1,6 +1,6 @@
 """The page's job from a shell.
 
-    python -m lungapp FILE… [--model NAME] [--target CLASS] [--json] [--overlay FOLDER]
+    python -m lungapp FILE… [--model NAME] [--target CLASS] [--slice N] [--override] [--json] [--overlay FOLDER]
 
 Exit status: 0 when every file was scored, 1 when one could not be or was rejected, 2 for wrong arguments.
 """
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from lungapp.engine import ALL, PREDICTED, Engine
 from lungapp.errors import LungAppError
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS, MODELS
-from lungapp.rendering import render_grey, render_overlay
 from lungapp.report import NOTICE, to_json
+from lungapp.report.picture import labelled_overlay, overlay
 from lungapp.settings import Settings
 
 
@@ -52,11 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _row(engine: Engine, settings: Settings, file: str, model: str, options: argparse.Namespace) -> dict[str, Any]:
     """The JSON of one file; an error is a row too and does not stop the others."""
     try:
-        analysis = engine.analyse(read_slice(file, settings.limits), model, options.target)
+        item = read_slice(file, settings.limits, options.slice)
+        analysis = engine.analyse(item, model, options.target, override=options.override)
         if options.overlay:
-            for item in analysis.maps:
-                picture = render_overlay(render_grey(analysis.slice), item.values)
-                Image.fromarray(picture).save(options.overlay / f"{Path(file).stem}-{item.model}.png")
+            for found in analysis.maps:
+                own = replace(analysis, maps=(found,))
+                picture = labelled_overlay(own) if analysis.overridden else overlay(own)
+                Image.fromarray(picture).save(options.overlay / f"{Path(file).stem}-{found.model}.png")
         return to_json(analysis, file)
     except LungAppError as error:
         return {"file": file, "error": {"kind": type(error).__name__, "message": str(error)}}
@@ -68,18 +71,21 @@ def _line(row: dict[str, Any]) -> str:
     if row["status"] == "rejected":
         return f"{row['file']}: rejected. " + " ".join(finding["message"] for finding in row["quality"]["findings"])
     scores = ", ".join(f"{label} {p:.1%}" for label, p in row["probabilities"].items())
-    return f"{row['file']}: {row['label']} ({row['status']}): {scores}"
+    insisted = " (rejected by the input check, scored by override)" if row["quality"]["overridden"] else ""
+    return f"{row['file']}: {row['label']} ({row['status']}): {scores}{insisted}"
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m lungapp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="PNG, JPEG, TIFF, BMP or DICOM, one slice each")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="DICOM, NIfTI, PNG, JPEG, TIFF, BMP, WebP, or a ZIP")
     parser.add_argument(
         "--model", choices=[*(spec.name for spec in MODELS), ALL], help="default: LUNGAPP_DEFAULT_MODEL"
     )
     parser.add_argument("--target", choices=[PREDICTED, *LABELS], default=PREDICTED, help="the class to explain")
+    parser.add_argument("--slice", type=int, metavar="N", help="which slice, from 1, of a file that holds several")
+    parser.add_argument("--override", action="store_true", help="score what the input check rejects, and say so")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
     parser.add_argument("--overlay", type=Path, metavar="FOLDER", help="also write the overlays there as PNG")
     return parser.parse_args(arguments)

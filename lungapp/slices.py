@@ -61,6 +61,7 @@ class SliceInfo:
     thickness : slice thickness in mm, or None.
     window : the window the file itself recommends, or None.
     notes : what reading had to assume, in words for the user.
+    burned_in : whether the file says that text is part of its picture; such text may name the patient.
     dropped : what the file held that could identify someone and was left behind, as the standard's names of the
         attributes; never their values.
     """
@@ -73,6 +74,7 @@ class SliceInfo:
     thickness: float | None = None
     window: Window | None = None
     notes: tuple[str, ...] = ()
+    burned_in: bool = False
     dropped: tuple[str, ...] = ()
 
 

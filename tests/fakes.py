@@ -7,12 +7,14 @@ import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lungapp.cards import ModelCard
 from lungapp.errors import UnknownMethod, UnknownTarget, WeightsMissing
+from lungapp.preprocessing import to_input
 from lungapp.quality import assess
 from lungapp.registry import LABELS, MODELS, get_spec
 from lungapp.results import ActivationMap, Analysis, Prediction
@@ -73,7 +75,12 @@ class FakeEngine:
         self._cards = tuple(make_card(spec.name) for spec in MODELS) if cards is None else cards
 
     def analyse(
-        self, item: Slice, model: str = "advanced_cnn", target: str = "predicted", method: str = "gradcam"
+        self,
+        item: Slice,
+        model: str = "advanced_cnn",
+        target: str = "predicted",
+        method: str = "gradcam",
+        override: bool = False,
     ) -> Analysis:
         self.calls.append((model, target, method))
         names = [spec.name for spec in MODELS] if model == "all" else [get_spec(model).name]
@@ -82,13 +89,18 @@ class FakeEngine:
         if method != "gradcam":
             raise UnknownMethod(f"Expected gradcam. Received: {method[:40]!r}")
         quality = assess(item)
-        if quality.verdict == "reject":
+        overridden = override and quality.verdict == "reject"
+        if quality.verdict == "reject" and not override:
             return Analysis(item, quality, model)
         predictions = tuple(_predict(name, SCORES[name]) for name in names)
+        if overridden:
+            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
         maps = tuple(_explain(item, prediction, target) for prediction in predictions)
         mean = tuple(np.mean([SCORES[name] for name in names], axis=0))
         ensemble = _predict("ensemble", mean) if model == "all" else None
-        return Analysis(item, quality, model, predictions, maps, ensemble, timings_ms={"total": 12.345})
+        given = to_input(item, MODELS[0])[..., 0]
+        timings = {"total": 12.345}
+        return Analysis(item, quality, model, predictions, maps, ensemble, given, timings, overridden)
 
     def cards(self) -> tuple[ModelCard, ...]:
         return self._cards
@@ -108,7 +120,12 @@ class BrokenEngine(FakeEngine):
         self.error = error or WeightsMissing("Expected weights of Advanced CNN. Received: no such file.")
 
     def analyse(
-        self, item: Slice, model: str = "advanced_cnn", target: str = "predicted", method: str = "gradcam"
+        self,
+        item: Slice,
+        model: str = "advanced_cnn",
+        target: str = "predicted",
+        method: str = "gradcam",
+        override: bool = False,
     ) -> Analysis:
         raise self.error
 

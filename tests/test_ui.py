@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from lungapp.errors import WeightsMissing
-from lungapp.reading import Limits
+from lungapp.reading import Limits, read_slice
 from lungapp.registry import MODELS
 from lungapp.rendering import render_grey
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, about, build_demo, messages, page_options
-from lungapp.ui.analyse import open_upload
 from tests.fakes import SERVER_WARNINGS, BrokenEngine, FakeEngine, make_card, serve
 
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
@@ -41,7 +41,7 @@ def client(address: str) -> Client:
     return Client(address, verbose=False)
 
 
-def call(client: Client, file: Path, model: str = "resnet50", **rest: str) -> tuple[dict[str, Any], Path]:
+def call(client: Client, file: Path, model: str = "resnet50", **rest: Any) -> tuple[dict[str, Any], Path]:
     result, overlay = client.predict(file=handle_file(str(file)), model=model, **rest, api_name="/analyse")
     return result, Path(overlay)
 
@@ -56,8 +56,15 @@ def test_only_the_two_endpoints_are_public(client: Client) -> None:
     assert described["unnamed_endpoints"] == {}
     assert set(described["named_endpoints"]) == {"/analyse", "/models"}
     parameters = described["named_endpoints"]["/analyse"]["parameters"]
-    assert [entry["parameter_name"] for entry in parameters] == ["file", "model", "target", "method"]
-    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam"]
+    assert [entry["parameter_name"] for entry in parameters] == [
+        "file",
+        "model",
+        "target",
+        "method",
+        "override",
+        "slice_number",
+    ]
+    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam", False, 0]
 
 
 @pytest.mark.parametrize("model", [spec.name for spec in MODELS])
@@ -69,7 +76,7 @@ def test_analyse_gives_the_report_and_a_lossless_overlay(client: Client, model: 
     assert result["activation"]["target"] == "malignant"
     pixels = np.asarray(Image.open(overlay).convert("RGB")).astype(int)
     assert Image.open(overlay).format == "PNG"
-    grey = render_grey(open_upload(PHANTOM.read_bytes(), LIMITS).item).astype(int)
+    grey = render_grey(read_slice(PHANTOM)).astype(int)
     assert np.abs(pixels - grey).max() > 50, "the map must be seen"
     assert np.abs(pixels[-20:, -20:] - grey[-20:, -20:]).max() <= 1, "and nothing where there is no attention"
 
@@ -95,6 +102,27 @@ def test_a_colour_photograph_is_rejected_and_not_scored(client: Client, tmp_path
     assert result["quality"]["verdict"] == "reject"
     assert "probabilities" not in result
     assert overlay.is_file()
+
+
+def test_a_rejected_picture_is_scored_when_asked_for_and_says_so(client: Client, tmp_path: Path) -> None:
+    photo = picture(tmp_path / "photo.png", np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    result, overlay = call(client, photo, override=True)
+    assert (result["status"], result["quality"]["verdict"]) == ("uncertain", "reject")
+    assert result["quality"]["overridden"] is True
+    assert sum(result["probabilities"].values()) == pytest.approx(1)
+    assert Image.open(overlay).height > 300, "a band under the picture says so too"
+
+
+def test_a_slice_of_an_archive(client: Client, tmp_path: Path) -> None:
+    archive = tmp_path / "series.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("phantom-mass.png", "phantom-clear.png", "phantom-mass.png"):
+            file.write(EXAMPLES / name, f"{len(file.namelist())}.png")
+    result, _ = call(client, archive)
+    assert result["slice"]["notes"][0] == "Slice 2 of 3, the middle one, was read."
+    assert call(client, archive, slice_number=3)[0]["slice"]["notes"][0] == "Slice 3 of 3 was read."
+    with pytest.raises(AppError, match=r"from 1 to 3\. Received: 4"):
+        call(client, archive, slice_number=4)
 
 
 @pytest.mark.parametrize(

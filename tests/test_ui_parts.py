@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from lungapp.errors import UnreadableInput
-from lungapp.reading import Limits
+from lungapp.reading import Limits, read_slice
 from lungapp.registry import LABELS, MODELS
 from lungapp.slices import Slice, SliceInfo
 from lungapp.ui import EXAMPLES, figures, messages, models, panels, words
-from lungapp.ui.analyse import open_upload
 from lungapp.ui.examples import find_examples
+from lungapp.ui.opened import open_upload
 from tests.fakes import FakeEngine, make_card
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
@@ -44,15 +44,16 @@ def test_api_errors_are_escaped() -> None:
     assert error.print_exception is False
 
 
-def test_uploads_that_cannot_be_read_become_words() -> None:
-    opened = open_upload(b"nonsense", LIMITS)
-    assert opened.item is None
+def test_uploads_that_cannot_be_read_become_words(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"nonsense")
+    opened = open_upload([tmp_path / "a"], LIMITS)
+    assert opened.entries == ()
     assert opened.problem.startswith("Expected ")
     assert open_upload(None, LIMITS).problem == ""
 
 
 def test_the_answer_says_class_status_and_record() -> None:
-    item = open_upload(PHANTOM.read_bytes(), LIMITS).item
+    item = read_slice(PHANTOM)
     text = panels.answer(FakeEngine().analyse(item, "resnet50"), make_card("resnet50").data)
     for part in ("Benign", "Uncertain", "ResNet-50", "50 %", "71 % of 105 held-out slices", "60 to 80 %"):
         assert part in text
@@ -61,7 +62,7 @@ def test_the_answer_says_class_status_and_record() -> None:
 
 
 def test_the_answer_of_all_models_is_their_means() -> None:
-    item = open_upload(PHANTOM.read_bytes(), LIMITS).item
+    item = read_slice(PHANTOM)
     text = panels.answer(FakeEngine().analyse(item, "all"), {"calibration": RULE})
     assert "The mean of all models gives this slice a probability of" in text
 
@@ -139,7 +140,7 @@ def test_percentages_do_not_claim_certainty(share: float, text: str) -> None:
 
 
 def test_attention_in_words() -> None:
-    item = open_upload(PHANTOM.read_bytes(), LIMITS).item
+    item = read_slice(PHANTOM)
     engine = FakeEngine()
     assert "Most of the attention (72 %)" in words.attention(engine.analyse(item, "resnet50").maps[0])
     assert "nothing is coloured" in words.attention(engine.analyse(item, "basic_cnn", "benign").maps[0])
@@ -167,7 +168,7 @@ def test_examples_are_labelled_and_damaged_ones_left_out(tmp_path: Path) -> None
 
 
 def test_the_overlay_layer_blends_as_the_overlay_does() -> None:
-    item = open_upload(PHANTOM.read_bytes(), LIMITS).item
+    item = read_slice(PHANTOM)
     activation = FakeEngine().analyse(item, "advanced_cnn").maps[0]
     text = panels.pictures(item, activation)
     assert text.count("<img") == 4, "slice, slice below the layer, layer, colour bar"

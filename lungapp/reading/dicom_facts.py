@@ -105,7 +105,8 @@ def info_of(facts: Dataset, notes: list[str], dropped: tuple[str, ...]) -> Slice
         notes.append("The file does not tell its orientation; it was taken to be axial.")
     if facts.get("LossyImageCompression") == "01":
         notes.append("The pixels were compressed with loss, so Hounsfield units are approximate.")
-    if facts.get("BurnedInAnnotation") == "YES":
+    burned_in = facts.get("BurnedInAnnotation") == "YES"
+    if burned_in:
         notes.append("The file says that text is part of its picture; it may name the patient.")
     return SliceInfo(
         "DICOM",
@@ -114,6 +115,7 @@ def info_of(facts: Dataset, notes: list[str], dropped: tuple[str, ...]) -> Slice
         thickness=thickness[0] if len(thickness) == 1 and thickness[0] > 0 else None,
         window=_window(facts),
         notes=tuple(notes),
+        burned_in=burned_in,
         dropped=dropped,
     )
 

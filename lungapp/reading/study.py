@@ -84,8 +84,8 @@ def pick(entries: Sequence[Entry], number: int | None = None) -> Slice:
     item = entries[chosen - 1].read()
     if count == 1:
         return item
-    which = f"Slice {chosen} of {count}" + ("" if number else ", the middle one")
-    return replace(item, info=replace(item.info, notes=(f"{which}, was read.", *item.info.notes)))
+    which = f"Slice {chosen} of {count}" + ("" if number else ", the middle one,")
+    return replace(item, info=replace(item.info, notes=(f"{which} was read.", *item.info.notes)))
 
 
 def _found(leaf: Leaf | SetAside, limits: Limits) -> list[Found | SetAside]:

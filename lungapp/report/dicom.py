@@ -90,6 +90,9 @@ def _check(analysis: Analysis) -> None:
         raise UnsupportedInput(f"Expected a slice read from DICOM. Received: one from {analysis.slice.info.format}.")
     if analysis.prediction is None:
         raise UnsupportedInput("Expected a slice that was scored. Received: one that the input check rejected.")
+    if analysis.slice.info.burned_in:
+        # The objects say that nothing in them names the patient; here nobody knows.
+        raise UnsupportedInput("Expected a slice without text in its picture. Received: one that says it has some.")
 
 
 def _secondary_capture(analysis: Analysis, ids: Ids, time: datetime) -> SCImage:

@@ -8,12 +8,14 @@ import gradio as gr
 import numpy as np
 
 from lungapp import report
+from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
 from lungapp.reading import read_slice
-from lungapp.rendering import render_grey, render_overlay
+from lungapp.report.picture import labelled_overlay, overlay
 from lungapp.results import Analysis
 from lungapp.settings import Settings
 from lungapp.ui.messages import to_gradio_error
+from lungapp.ui.uploads import Upload
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -22,12 +24,16 @@ if TYPE_CHECKING:
 def build_api(engine: Engine, settings: Settings) -> None:
     """Add the endpoints to the current Blocks, on components that are never shown."""
 
-    def analyse(file: bytes | None, model: str, target: str, method: str) -> tuple[dict[str, Any], np.ndarray]:
+    def analyse(
+        file: str | None, model: str, target: str, method: str, override: bool, slice_number: float
+    ) -> tuple[dict[str, Any], np.ndarray]:
         try:
             if file is None:
                 raise UnreadableInput("Expected a file. Received: nothing.")
-            analysis = engine.analyse(read_slice(file, settings.limits), model, target, method)
-            return report.to_json(analysis), overlay_of(analysis)
+            with Upload([file]) as upload:
+                item = read_slice(upload.files[0], settings.limits, int(slice_number) or None)
+            analysis = engine.analyse(item, model, target, method, bool(override))
+            return report.to_json(analysis, cards=_cards(engine)), overlay_of(analysis)
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
 
@@ -39,13 +45,15 @@ def build_api(engine: Engine, settings: Settings) -> None:
 
     with gr.Row(visible=False):
         inputs = [
-            gr.File(label="One axial CT slice: PNG, JPEG, TIFF, BMP or DICOM", type="binary"),
+            gr.File(label="Axial CT: DICOM, NIfTI, PNG, JPEG, TIFF, BMP, WebP, or a ZIP of them", type="filepath"),
             gr.Textbox(settings.default_model, label='Model name, or "all"'),
             gr.Textbox("predicted", label='Class to explain: "predicted", or a label'),
             gr.Textbox("gradcam", label="Explanation method"),
+            gr.Checkbox(False, label="Score a slice that the input check rejects; every output then says so"),
+            gr.Number(0, precision=0, label="Which slice, from 1, where the file holds several; 0: the middle one"),
         ]
-        overlay = gr.Image(label="Slice with the model's attention", format="png", sources=["upload"], buttons=[])
-        outputs = [gr.JSON(label="Analysis"), overlay]
+        picture = gr.Image(label="Slice with the model's attention", format="png", sources=["upload"], buttons=[])
+        outputs = [gr.JSON(label="Analysis"), picture]
         cards = gr.JSON(label="Model cards")
         gr.Button().click(
             analyse,
@@ -60,9 +68,13 @@ def build_api(engine: Engine, settings: Settings) -> None:
         )
 
 
+def _cards(engine: Engine) -> list[ModelCard]:
+    return [*engine.cards(), *filter(None, [engine.ensemble_card()])]
+
+
 def overlay_of(analysis: Analysis) -> np.ndarray:
-    """(rows, columns, 3) uint8: the slice, with the mean of the analysis' activation maps over it if it has any."""
-    grey = render_grey(analysis.slice)
-    if not analysis.maps:
-        return grey
-    return render_overlay(grey, np.mean([item.values for item in analysis.maps], axis=0))
+    """(rows, columns, 3) uint8: the slice, with the mean of the analysis' activation maps over it if it has any.
+
+    Where the gate was overridden, a band under it says so.
+    """
+    return labelled_overlay(analysis) if analysis.overridden else overlay(analysis)

@@ -121,8 +121,9 @@ class Downloads:
 
 
 def has_dicom(analysis: Analysis) -> bool:
-    """Whether DICOM objects can be made of ``analysis``: only of a scored slice that came from DICOM."""
-    return analysis.slice.info.format == "DICOM" and analysis.prediction is not None
+    """Whether DICOM objects can be made of ``analysis``: of a scored DICOM slice without text in its picture."""
+    info = analysis.slice.info
+    return info.format == "DICOM" and not info.burned_in and analysis.prediction is not None
 
 
 def offer(analysis: Analysis | None) -> tuple[Any, ...]:

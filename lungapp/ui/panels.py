@@ -59,7 +59,9 @@ def answer(analysis: Analysis, card: dict[str, Any] | None = None) -> str:
         f"<p>{escape(model)} gives this slice a probability of {words.percent(prediction.probability)} for "
         f"{escape(prediction.label)}. {sentence}</p>"
     )
-    record = escape(held_out(card, prediction.probability))
+    if analysis.overridden:
+        head = f'<p class="la-insisted" role="alert">{escape(words.OVERRIDDEN)}</p>{head}'
+    record = "" if analysis.overridden else escape(held_out(card, prediction.probability))
     record = f'<p class="la-record"><strong>How far to trust it.</strong> {record}</p>' if record else ""
     body = f'<div class="la-two"><div>{head}</div>{_bars(prediction)}</div>{_findings(analysis.quality)}{record}'
     return _card(analysis.status, body)
@@ -84,6 +86,23 @@ def pictures(item: Slice, activation: ActivationMap | None = None) -> str:
     )
     overlay = _figure(_image(grey, text) + heat, f"Attention for {activation.target}", words.attention(activation))
     return f'<div class="la-pictures">{plain}{overlay}</div>{_legend()}'
+
+
+def background(analysis: Analysis, notes: tuple[str, ...] = ()) -> str:
+    """What reading assumed and left behind, and the very picture the model was given; folded, for those who ask.
+
+    ``notes`` are about everything that was opened, the slice's own stand in its info.
+    """
+    info, parts = analysis.slice.info, []
+    for title, lines in (("How the file was read", (*notes, *info.notes)), ("Privacy", words.receipt(info))):
+        rows = "".join(f"<li>{escape(line)}</li>" for line in lines)
+        parts.append(f"<h3>{title}</h3><ul>{rows}</ul>" if rows else "")
+    if analysis.model_input is not None:
+        grey = np.rint(analysis.model_input * 255).astype(np.uint8)
+        text = "The picture that the model was given: the body alone, cropped and scaled"
+        picture = _image(np.repeat(grey[..., None], 3, axis=2), text)
+        parts.append(_figure(picture, "What the model was given", words.model_input(analysis.model_input.shape)))
+    return f'<details class="la-background"><summary>{words.BACKGROUND}</summary>{"".join(parts)}</details>'
 
 
 def _card(kind: str, body: str) -> str:

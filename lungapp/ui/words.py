@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.results import ActivationMap, Status
+from lungapp.slices import SliceInfo
 
 STATUS: dict[Status, str] = {"confident": "Confident", "uncertain": "Uncertain", "rejected": "Not scored"}
 """A short word for each status."""
 
 REJECTED = "This picture did not pass the input check, so no model was asked."
+OVERRIDDEN = (
+    "The input check rejected this picture, and it was scored because you asked for it. No figure of this page applies "
+    "to such a picture."
+)
+BACKGROUND = "About this file: how it was read, what was left behind, what the model was given"
 NO_RELIANCE = "Do not rely on this answer."
 
 
@@ -69,3 +76,22 @@ def place_of_peak(values: np.ndarray) -> str:
     vertical = ("upper", "middle", "lower")[int(3 * row / values.shape[0])]
     horizontal = ("left", "centre", "right")[int(3 * column / values.shape[1])]
     return "centre" if (vertical, horizontal) == ("middle", "centre") else f"{vertical} {horizontal}"
+
+
+def receipt(info: SliceInfo) -> tuple[str, ...]:
+    """What of a file was left behind, and what becomes of the rest."""
+    kept = "Only the pixels, their size and spacing, and the file's display window were read."
+    if info.dropped:
+        left = f"Left behind unread, as it could identify someone: {', '.join(info.dropped)}."
+    else:
+        left = "Nothing else was found in the file that could identify someone."
+    return left, kept, "The upload is deleted when the page is closed or another file is opened."
+
+
+def model_input(shape: tuple[int, ...]) -> str:
+    """How the picture that a model was given came about."""
+    window = f"centre {MODEL_WINDOW.centre:.0f}, width {MODEL_WINDOW.width:.0f} HU"
+    return (
+        f"{shape[0]} x {shape[1]} pixels; Hounsfield units pass the window that the training pictures have ({window}), "
+        "and everything outside the body is black."
+    )

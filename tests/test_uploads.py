@@ -1,0 +1,91 @@
+"""Uploads: opened from a folder of their own, deleted with it, and with what Gradio keeps of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lungapp.reading import Limits
+from lungapp.ui import EXAMPLES, uploads
+from lungapp.ui.opened import Opened, close, open_upload
+from lungapp.ui.uploads import Upload
+
+PHANTOM = EXAMPLES / "phantom-mass.png"
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file as Gradio keeps it: under a name of its own, in its cache folder."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(uploads, "GRACE_SECONDS", 0.2)
+    path = tmp_path / "0123abcd" / "Mustermann.png"
+    path.parent.mkdir()
+    path.write_bytes(PHANTOM.read_bytes())
+    return path
+
+
+def wait_until_gone(path: Path) -> bool:
+    deadline = time.monotonic() + 10
+    while path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not path.exists()
+
+
+def test_files_are_kept_without_their_names_until_closed(cached: Path) -> None:
+    upload = Upload([cached])
+    (own,) = upload.files
+    assert own.read_bytes() == PHANTOM.read_bytes()
+    assert "Mustermann" not in str(own)
+    assert wait_until_gone(cached.parent), "what Gradio keeps goes too, its folder with it"
+    assert own.exists()
+    upload.close()
+    upload.close()
+    assert not own.parent.exists()
+
+
+def test_a_file_that_was_uploaded_again_meanwhile_stays(cached: Path) -> None:
+    with Upload([cached]):
+        newer = time.time() + 60
+        os.utime(cached, (newer, newer))
+        time.sleep(0.6)
+    assert cached.exists()
+
+
+def test_files_outside_the_cache_are_left_alone(cached: Path) -> None:
+    with Upload([PHANTOM]):
+        time.sleep(0.4)
+    assert PHANTOM.exists()
+
+
+def test_opening_another_file_deletes_the_one_before() -> None:
+    first = open_upload([PHANTOM], Limits())
+    assert first.upload is not None
+    assert first.read(1).unit == "grey"
+    second = open_upload([PHANTOM, EXAMPLES / "phantom-clear.png"], Limits(), first)
+    assert not first.upload.files[0].exists()
+    assert (len(second.entries), second.first, second.title) == (2, 1, "Pictures: 2 slices")
+    assert second.read(99).pixels.shape == (512, 512), "the nearest there is"
+    assert len({first.key(1), second.key(1), second.key(2)}) == 3
+    close(second)
+    close(second)
+    close(None)
+    close(Opened())
+    assert second.upload is not None
+    assert not second.upload.files[0].exists()
+
+
+def test_what_was_set_aside_is_told(tmp_path: Path) -> None:
+    nonsense = tmp_path / "Mustermann"
+    nonsense.write_bytes(b"nonsense")
+    opened = open_upload([nonsense, PHANTOM], Limits())
+    assert len(opened.entries) == 1
+    assert opened.notes[0].startswith("File 1 was set aside. Expected ")
+    assert "Mustermann" not in "".join(opened.notes)
+    problem = open_upload([nonsense], Limits(), opened).problem
+    assert problem.startswith("Expected ")
+    many = open_upload([nonsense] * 9 + [PHANTOM], Limits())
+    assert many.notes == ("9 files were set aside; the Series tab tells why.",)
+    close(many)
