@@ -111,7 +111,7 @@ def test_the_committed_tables_follow_from_the_committed_predictions():
     assert json.loads(crossval_table.CROSSVAL.read_text(encoding="utf-8")) == json.loads(json.dumps(summary))
     assert crossval_table.PAGE.read_text(encoding="utf-8") == crossval_table.render(summary)
     for spec in MODELS:
-        assert "grouped" in summary["results"][spec.name]
+        assert set(summary["results"][spec.name]) == {"grouped", "image_level"}
         assert spec.name in summary["audit"]
 
 

@@ -116,7 +116,7 @@ def test_the_ensembles_card_follows_from_its_members():
 def test_cards_carry_cross_validation_audit_and_calibration(name):
     card = CARDS[name]
     summary = json.loads(CROSSVAL.read_text(encoding="utf-8"))
-    assert "grouped" in card["crossval"]
+    assert set(summary["results"][name]) == {"grouped", "image_level"}
     for protocol, found in summary["results"][name].items():
         assert card["crossval"][protocol] == found
         assert card["crossval"]["baselines"]["nearest_neighbour"][protocol]["n"] == found["n"]

@@ -130,7 +130,7 @@ def test_mixup_mixes_pictures_labels_and_weights_alike():
 
 
 def test_settings_of_a_recipe_can_be_changed_for_a_trial():
-    base = recipe("advanced_cnn", "none")
+    base = recipe("advanced_cnn", "none", "grouped")
     trial = changed(base, ["mixup=0.1", "group_loss=0", "epochs=3"])
     assert {stage.augmentation.mixup for stage in trial.stages} == {0.1}
     assert (trial.group_loss, trial.stages[-1].epochs) == (0, 3)
@@ -138,6 +138,14 @@ def test_settings_of_a_recipe_can_be_changed_for_a_trial():
     for wrong in ("mixup", "mixup=much", "stages=1", "colour=1"):
         with pytest.raises(InvalidSetting):
             changed(base, [wrong])
+
+
+@pytest.mark.parametrize("name", ["basic_cnn", "advanced_cnn", "resnet50"])
+def test_shortcuts_are_taken_away_from_the_shipped_weights_alone(name):
+    shipped, random_split = (recipe(name, "none", protocol) for protocol in ("grouped", "image_level"))
+    assert shipped.stages[-1].augmentation.masked > 0
+    assert not shipped.stages[-1].group_head
+    assert all(stage.augmentation.masked == 0 for stage in random_split.stages)
 
 
 def test_neighbours_are_the_most_similar_slices_of_the_group():
@@ -306,7 +314,7 @@ def test_fused_normalisation_is_keras_normalisation():
 
 
 def test_transfer_learning_first_freezes_the_backbone():
-    stages = recipe("resnet50", "imagenet").stages
+    stages = recipe("resnet50", "imagenet", "grouped").stages
     model = with_group_head(build_model(get_spec("resnet50")), 4)
     heads = {"logits", "group"}
     for stage, expected in zip(stages, (heads, {"conv5", *heads}, {"conv5", *heads}), strict=True):
@@ -371,7 +379,8 @@ def small_world(tmp_path, monkeypatch):
     for module in (pipeline, fit):
         monkeypatch.setattr(module, "read_split", lambda protocol, seed: split(entries, protocol, seed))
     monkeypatch.setattr(card, "CROSSVAL", tmp_path / "none.json")
-    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", Recipe((Stage(2, 1e-3, batch=8),)))
+    for table in (recipes.RECIPES, recipes.RANDOM_SPLIT):
+        monkeypatch.setitem(table, "basic_cnn", Recipe((Stage(2, 1e-3, batch=8),)))
     monkeypatch.setattr(publish, "WEIGHTS", weights)
     monkeypatch.setattr(publish, "PREDICTIONS", tmp_path / "results")
     return tmp_path, root

@@ -259,7 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
             read_split(options.protocol, options.seed),
             options.protocol,
             options.seed,
-            changed(recipe(options.model, pretrained), options.set),
+            changed(recipe(options.model, pretrained, options.protocol), options.set),
             pretrained,
             folder.parent / f"{TEACHER}-seed{options.seed}" / "weights.safetensors" if from_scratch else None,
             options.start,

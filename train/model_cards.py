@@ -48,7 +48,7 @@ COLUMNS = {
     "Cross-validation: similar slices kept apart": ("crossval", "grouped"),
     "Cross-validation: random split": ("crossval", "image_level"),
     "Shipped weights: similar slices kept apart": ("metrics", "grouped"),
-    "Recipe without its last stage: random splits": ("metrics", "image_level"),
+    "The recipe for random splits": ("metrics", "image_level"),
 }
 """The columns of a model's figures, and where its card has them."""
 
@@ -149,7 +149,8 @@ probabilities; *log loss* punishes sure errors hardest. Of these three lower is 
 
 *Cross-validation* holds every slice out once. It judges a recipe, with weights trained anew for every fold, perhaps on
 smaller pictures, and is the steadier figure. *Shipped weights* are those that answer on the page, judged once on their
-few test groups. *Recipe without its last stage: random splits* is of weights that are not shipped.
+few test groups. *The recipe for random splits* is another one, which takes no
+shortcut away, and its weights are not shipped.
 
 ### Factors
 

@@ -29,7 +29,7 @@ COLUMNS = {
     "auc_malignant": "Malignant AUC",
 }
 TITLES = {
-    "image_level": "Single random splits (the published habit), one a run; recipes without their last stage",
+    "image_level": "Single random splits (the published habit), one a run; recipes of their own",
     "grouped": "Single split, similar slices kept together: the shipped weights",
 }
 

@@ -43,8 +43,9 @@ for research and teaching. **{NOTICE}**
   right.
 
 ## Privacy
-- An upload is held in a temporary file, deleted within minutes, and in memory while your page is open. Nothing is added
-  to a dataset, and no name, date or identifier is read out of a DICOM file.
+- An upload lies in a temporary folder of its own and is deleted when you open another file or leave. Nothing is added
+  to a dataset, and no name, date or identifier is taken out of a file; what was left behind stands under each answer.
+- Text inside a picture stays there: look for it before you pass an overlay on.
 - Pictures on this page are not written to the server's disk. No usage statistics are sent to anyone.
 - If this page runs on a computer that is not yours, its operator can see what you upload. Remove identifiers first.
 
@@ -59,7 +60,8 @@ Alyasriy and AL-Huseiny, *The IQ-OTH/NCCD lung cancer dataset*, Mendeley Data, 2
 
 AFTER = f"""
 `model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that does not
-pass the input check comes back with the status `rejected` and without probabilities. `/models` gives the model cards.
+pass the input check comes back with the status `rejected` and without probabilities, unless `override` is true; every
+output then says so. `slice_number` picks a slice of a file that holds several. `/models` gives the model cards.
 
 LungApp {__version__}, MIT licence.
 """

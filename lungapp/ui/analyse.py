@@ -28,7 +28,7 @@ SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--la-opa
 SHOW_ANSWER = "() => { if (innerWidth < 700) document.getElementById('la-answer').scrollIntoView(); }"
 """On a phone the answer lies below the fold."""
 
-FILE_LABEL = "CT slices (DICOM, NIfTI, PNG, JPEG, TIFF, BMP, WebP, or a ZIP of them)"
+FILE_LABEL = "CT slice or series (any format)"
 INSIST = "Score it all the same"
 OTHER_FILE = "Please upload an axial chest CT slice as DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP, or a ZIP of slices."
 OTHER_MODEL = "The slice itself was read. You can pick another model."
@@ -142,5 +142,5 @@ def _build_examples(examples: list[Example], file: gr.File) -> None:
             icon: Any = {"path": example.path.name, "url": example.thumbnail}
             button = gr.Button(example.title, icon=icon, size="sm")
             button.click(
-                lambda path=str(example.path): path, None, file, show_progress="hidden", api_visibility="private"
+                lambda path=str(example.path): [path], None, file, show_progress="hidden", api_visibility="private"
             )

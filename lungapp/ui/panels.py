@@ -24,8 +24,9 @@ def empty() -> str:
     """What stands where the answer will be."""
     return (
         '<section class="la-card la-empty"><h2>No slice yet</h2>'
-        "<p>Upload one axial chest CT slice, or pick an example. The answer appears here: the predicted class with its "
-        "probabilities, and where the model looked.</p></section>"
+        "<p>Upload axial chest CT as DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP, one file or many, or a ZIP of them; "
+        "or pick an example. The answer appears here: the predicted class with its probabilities, and where the model "
+        "looked.</p></section>"
     )
 
 
@@ -52,6 +53,8 @@ def answer(analysis: Analysis, card: dict[str, Any] | None = None) -> str:
     sentence = escape(words.status(analysis.status, find(card or {}, "calibration") or {}))
     if prediction is None:
         return _card("rejected", f"<div><h2>{word}</h2><p>{sentence}</p></div>{_findings(analysis.quality)}")
+    if analysis.overridden:
+        sentence = words.NO_RELIANCE
     model = "The mean of all models" if prediction.model == ENSEMBLE else get_spec(prediction.model).title
     head = (
         f'<p class="la-eyebrow">Predicted class</p><h2>{escape(prediction.label.capitalize())}'
