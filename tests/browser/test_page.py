@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +122,57 @@ def test_a_rejected_picture_is_shown_and_not_scored(visit: Open, fake_address: s
     expect(seen.page.get_by_role("img", name="The uploaded CT slice")).to_be_visible()
     expect(seen.page.get_by_role("list", name="Probability of each class")).to_have_count(0)
     expect(seen.page.get_by_role("slider")).to_have_count(0)
+
+
+def test_a_rejected_picture_is_scored_on_demand_and_says_so(visit: Open, fake_address: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(photo)
+    seen = visit(fake_address)
+    seen.upload(photo)
+    seen.page.get_by_role("button", name="Score it all the same").click(timeout=WAIT)
+    expect(seen.page.get_by_role("alert").filter(has_text="because you asked for it")).to_be_visible(timeout=WAIT)
+    expect(seen.page.locator("#la-answer").get_by_role("heading", level=2)).to_contain_text("Uncertain")
+    seen.page.get_by_role("button", name="Clear", exact=True).first.click()
+    seen.upload(EXAMPLES / "phantom-mass.png")
+    expect(seen.page.get_by_text("because you asked for it")).to_have_count(0, timeout=WAIT)
+
+
+def test_a_zipped_series_is_leafed_through(visit: Open, fake_address: str, tmp_path: Path) -> None:
+    archive = tmp_path / "series.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(EXAMPLES / "phantom-clear.png", "1")
+        file.writestr("2", (EXAMPLES / "phantom-mass.png").read_bytes())
+        file.writestr("readme.txt", "no slice")
+    seen = visit(fake_address)
+    seen.upload(archive)
+    slider = seen.page.get_by_role("slider", name=re.compile("Slice"))
+    expect(slider).to_have_attribute("max", "2", timeout=WAIT)
+    picture = seen.page.get_by_role("img", name="The uploaded CT slice")
+    first = picture.get_attribute("src")
+    slider.focus()
+    seen.page.keyboard.press("ArrowRight")
+    expect(picture).not_to_have_attribute("src", first or "", timeout=WAIT)
+    seen.page.get_by_text("About this file").click()
+    expect(seen.page.get_by_text("File 1, item 3 was set aside.")).to_be_visible()
+
+
+def test_a_report_of_a_nameless_dicom_file_is_taken_away(visit: Open, fake_address: str, tmp_path: Path) -> None:
+    from pypdf import PdfReader
+
+    nameless = tmp_path / "IM000001"
+    nameless.write_bytes((EXAMPLES / "phantom-nodule.dcm").read_bytes())
+    seen = visit(fake_address)
+    seen.upload(nameless)
+    button = seen.page.get_by_role("button", name="PDF report")
+    button.wait_for(timeout=WAIT)
+    with seen.page.expect_download(timeout=WAIT) as download:
+        button.click()
+    text = PdfReader(download.value.path()).pages[0].extract_text()
+    assert "Research use only" in text
+    assert "97" in text
+    expect(seen.page.get_by_role("button", name="DICOM report")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
