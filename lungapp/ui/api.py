@@ -11,7 +11,6 @@ from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
 from lungapp.reading import read_slice
-from lungapp.report.picture import labelled_overlay, overlay
 from lungapp.results import Analysis
 from lungapp.settings import Settings
 from lungapp.ui.messages import to_gradio_error
@@ -77,4 +76,6 @@ def overlay_of(analysis: Analysis) -> np.ndarray:
 
     Where the gate was overridden, a band under it says so.
     """
+    from lungapp.report.picture import labelled_overlay, overlay  # it draws; the page's start need not wait for that
+
     return labelled_overlay(analysis) if analysis.overridden else overlay(analysis)
