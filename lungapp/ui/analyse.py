@@ -28,7 +28,7 @@ SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--la-opa
 SHOW_ANSWER = "() => { if (innerWidth < 700) document.getElementById('la-answer').scrollIntoView(); }"
 """On a phone the answer lies below the fold."""
 
-FILE_LABEL = "CT slice or series (any format)"
+FILE_LABEL = "CT slice, series or ZIP"
 INSIST = "Score it all the same"
 OTHER_FILE = "Please upload an axial chest CT slice as DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP, or a ZIP of slices."
 OTHER_MODEL = "The slice itself was read. You can pick another model."
