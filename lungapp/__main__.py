@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from lungapp.engine import ALL, PREDICTED, Engine
 from lungapp.errors import LungAppError
-from lungapp.reading import read_slice
+from lungapp.reading import FORMATS, read_slice
 from lungapp.registry import LABELS, MODELS
 from lungapp.report import NOTICE, to_json
-from lungapp.report.picture import labelled_overlay, overlay
+from lungapp.report.picture import shown_overlay
 from lungapp.settings import Settings
 
 
@@ -57,8 +57,7 @@ def _row(engine: Engine, settings: Settings, file: str, model: str, options: arg
         analysis = engine.analyse(item, model, options.target, override=options.override)
         if options.overlay:
             for found in analysis.maps:
-                own = replace(analysis, maps=(found,))
-                picture = labelled_overlay(own) if analysis.overridden else overlay(own)
+                picture = shown_overlay(replace(analysis, maps=(found,)))
                 Image.fromarray(picture).save(options.overlay / f"{Path(file).stem}-{found.model}.png")
         return to_json(analysis, file)
     except LungAppError as error:
@@ -79,7 +78,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m lungapp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="DICOM, NIfTI, PNG, JPEG, TIFF, BMP, WebP, or a ZIP")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=f"{FORMATS}, or a ZIP of them")
     parser.add_argument(
         "--model", choices=[*(spec.name for spec in MODELS), ALL], help="default: LUNGAPP_DEFAULT_MODEL"
     )

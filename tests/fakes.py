@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,6 +98,8 @@ class FakeEngine:
         maps = tuple(_explain(item, prediction, target) for prediction in predictions)
         mean = tuple(np.mean([SCORES[name] for name in names], axis=0))
         ensemble = _predict("ensemble", mean) if model == "all" else None
+        if overridden and ensemble:
+            ensemble = replace(ensemble, status="uncertain")
         given = to_input(item, MODELS[0])[..., 0]
         timings = {"total": 12.345}
         return Analysis(item, quality, model, predictions, maps, ensemble, given, timings, overridden)
@@ -119,14 +121,7 @@ class BrokenEngine(FakeEngine):
         super().__init__(cards=())
         self.error = error or WeightsMissing("Expected weights of Advanced CNN. Received: no such file.")
 
-    def analyse(
-        self,
-        item: Slice,
-        model: str = "advanced_cnn",
-        target: str = "predicted",
-        method: str = "gradcam",
-        override: bool = False,
-    ) -> Analysis:
+    def analyse(self, *_: Any, **__: Any) -> Analysis:
         raise self.error
 
 

@@ -11,7 +11,8 @@
 `lungapp.errors.LungAppError`. No name out of a file or of a file goes further than this package.
 """
 
+from lungapp.reading.formats import FORMATS
 from lungapp.reading.limits import Limits
-from lungapp.reading.study import pick, read_slice, read_study
+from lungapp.reading.study import read_slice, read_study
 
-__all__ = ["Limits", "pick", "read_slice", "read_study"]
+__all__ = ["FORMATS", "Limits", "read_slice", "read_study"]

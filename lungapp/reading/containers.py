@@ -122,8 +122,8 @@ def _members(leaf: Leaf, limits: Limits, depth: int) -> list[Leaf | SetAside] | 
                 data = _gunzip(stream, size, limits)
                 return [Leaf(leaf.source, lambda: BytesIO(data))]
             return _zipped(leaf, stream, limits)
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        # ValueError: a path that no file system takes. NotImplementedError: a compression that zipfile has not.
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+        # ValueError: a path that no file system takes. RuntimeError: a compression or a lock that zipfile cannot open.
         raise UnreadableInput(f"Expected {EXPECTED}. Received: a file or an archive that cannot be opened.") from error
 
 

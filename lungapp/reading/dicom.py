@@ -31,7 +31,7 @@ from lungapp.reading.dicom_checks import (
     decoder_syntax,
     frame_count,
 )
-from lungapp.reading.dicom_facts import facts_of, info_of, numbers, orientation
+from lungapp.reading.dicom_facts import PIXEL_DESCRIPTION, facts_of, info_of, numbers, orientation
 from lungapp.reading.limits import Limits
 from lungapp.reading.privacy import identifying
 from lungapp.slices import Slice
@@ -59,14 +59,7 @@ def looks_like_dicom(data: bytes) -> bool:
 
 
 PIXELS = (
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
+    *PIXEL_DESCRIPTION,
     "NumberOfFrames",
     "PixelData",
     "ExtendedOffsetTable",

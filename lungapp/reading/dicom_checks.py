@@ -98,7 +98,7 @@ def _check_syntax(dataset: Dataset) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         available = get_decoder(decoder_syntax(dataset)).is_available
-    except NotImplementedError:
+    except NotImplementedError:  # what pydicom raises for a syntax that it knows no decoder of
         available = False
     if not available:
         # A UID that pydicom does not know is its own name: text out of the file, not to be shown.

@@ -9,11 +9,7 @@ from pydicom.dataset import Dataset
 
 from lungapp.slices import SliceInfo, Window
 
-FACTS = (
-    "SOPClassUID",
-    "Modality",
-    "ImageType",
-    "InstanceNumber",
+PIXEL_DESCRIPTION = (
     "Rows",
     "Columns",
     "BitsAllocated",
@@ -22,6 +18,15 @@ FACTS = (
     "PixelRepresentation",
     "SamplesPerPixel",
     "PhotometricInterpretation",
+)
+"""How the stored values are laid out (PS3.3 C.7.6.3)."""
+
+FACTS = (
+    "SOPClassUID",
+    "Modality",
+    "ImageType",
+    "InstanceNumber",
+    *PIXEL_DESCRIPTION,
     "ImageOrientationPatient",
     "ImagePositionPatient",
     "PixelSpacing",

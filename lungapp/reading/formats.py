@@ -16,7 +16,10 @@ from lungapp.reading.raster import count_pages, raster_format, read_raster
 from lungapp.slices import Entry, SetAside, Slice
 
 T = TypeVar("T")
-EXPECTED = "a PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI image"
+FORMATS = "DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP"
+"""What can be read, for every place that tells a user."""
+
+EXPECTED = f"an image in {FORMATS}"
 
 KNOWN_STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),

@@ -69,10 +69,10 @@ def read_slice(source: str | Path | bytes, limits: Limits | None = None, number:
     if not study.series:
         reasons = {item.reason for item in study.set_aside}
         raise UnsupportedInput(reasons.pop() if len(reasons) == 1 else f"Expected {EXPECTED}. Received: no slice.")
-    return pick(study.series[0].entries, number)
+    return _pick(study.series[0].entries, number)
 
 
-def pick(entries: Sequence[Entry], number: int | None = None) -> Slice:
+def _pick(entries: Sequence[Entry], number: int | None = None) -> Slice:
     """Read slice ``number`` (from 1) of ``entries``, the middle one if left out; a note says which of how many.
 
     Raises `UnsupportedInput` for a number that is not there, and whatever reading raises.

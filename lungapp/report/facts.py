@@ -20,6 +20,8 @@ OVERRIDDEN = (
 REJECTED = "Not scored: this slice did not pass the input check, so no model was asked."
 
 STATUS: dict[Status, str] = {"confident": "Confident", "uncertain": "Uncertain", "rejected": "Not scored"}
+"""A short word for each status, on the page too."""
+
 VERDICT: dict[Verdict, str] = {"accept": "passed", "warn": "passed with a warning", "reject": "rejected"}
 
 CAVEATS = (

@@ -45,6 +45,14 @@ def labelled_overlay(analysis: Analysis) -> np.ndarray:
     return np.concatenate([picture, _band(analysis, picture.shape[1])])
 
 
+def shown_overlay(analysis: Analysis) -> np.ndarray:
+    """(rows, columns, 3) uint8: `overlay`, on the slice pixel by pixel; `labelled_overlay` where the gate was overruled.
+
+    For programs that bring their own words: what was overridden must not lose its warning there.
+    """
+    return labelled_overlay(analysis) if analysis.overridden else overlay(analysis)
+
+
 def to_overlay_png(analysis: Analysis) -> bytes:
     """`labelled_overlay` as the bytes of a PNG file without any metadata."""
     return to_png(labelled_overlay(analysis))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from lungapp.reading import FORMATS
 from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.rendering import DEFAULT_OPACITY
 from lungapp.results import Analysis
@@ -30,18 +31,15 @@ SHOW_ANSWER = "() => { if (innerWidth < 700) document.getElementById('la-answer'
 
 FILE_LABEL = "CT slice, series or ZIP"
 INSIST = "Score it all the same"
-OTHER_FILE = "Please upload an axial chest CT slice as DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP, or a ZIP of slices."
+OTHER_FILE = f"Please upload axial chest CT as {FORMATS}, or a ZIP of it."
 OTHER_MODEL = "The slice itself was read. You can pick another model."
 
 MEMORY_SECONDS = 3600
 """How long a session's slice is kept in memory after its last use."""
 
 
-def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, records: Records) -> gr.State:
-    """Lay out the tab inside the current Blocks. ``records`` holds the model cards' data by model name.
-
-    Returns the state that holds what is open, so that other tabs can open a slice here: set it to an `Opened`.
-    """
+def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, records: Records) -> None:
+    """Lay out the tab inside the current Blocks. ``records`` holds the model cards' data by model name."""
     opened = gr.State(None, time_to_live=MEMORY_SECONDS, delete_callback=close)
     insisted = gr.State("")
     with gr.Row(elem_id="la-desk"):
@@ -93,7 +91,6 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         concurrency_id="model",
         api_visibility="private",
     )
-    return opened
 
 
 def _describe(spec: ModelSpec, records: Records) -> str:

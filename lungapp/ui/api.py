@@ -10,8 +10,7 @@ import numpy as np
 from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
-from lungapp.reading import read_slice
-from lungapp.results import Analysis
+from lungapp.reading import FORMATS, read_slice
 from lungapp.settings import Settings
 from lungapp.ui.messages import to_gradio_error
 from lungapp.ui.uploads import Upload
@@ -26,13 +25,15 @@ def build_api(engine: Engine, settings: Settings) -> None:
     def analyse(
         file: str | None, model: str, target: str, method: str, override: bool, slice_number: float
     ) -> tuple[dict[str, Any], np.ndarray]:
+        from lungapp.report.picture import shown_overlay  # it draws; the page's start need not wait for that
+
         try:
             if file is None:
                 raise UnreadableInput("Expected a file. Received: nothing.")
             with Upload([file]) as upload:
                 item = read_slice(upload.files[0], settings.limits, int(slice_number) or None)
             analysis = engine.analyse(item, model, target, method, bool(override))
-            return report.to_json(analysis, cards=_cards(engine)), overlay_of(analysis)
+            return report.to_json(analysis, cards=_cards(engine)), shown_overlay(analysis)
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
 
@@ -44,7 +45,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
 
     with gr.Row(visible=False):
         inputs = [
-            gr.File(label="Axial CT: DICOM, NIfTI, PNG, JPEG, TIFF, BMP, WebP, or a ZIP of them", type="filepath"),
+            gr.File(label=f"Axial CT: {FORMATS}, or a ZIP of them", type="filepath"),
             gr.Textbox(settings.default_model, label='Model name, or "all"'),
             gr.Textbox("predicted", label='Class to explain: "predicted", or a label'),
             gr.Textbox("gradcam", label="Explanation method"),
@@ -69,13 +70,3 @@ def build_api(engine: Engine, settings: Settings) -> None:
 
 def _cards(engine: Engine) -> list[ModelCard]:
     return [*engine.cards(), *filter(None, [engine.ensemble_card()])]
-
-
-def overlay_of(analysis: Analysis) -> np.ndarray:
-    """(rows, columns, 3) uint8: the slice, with the mean of the analysis' activation maps over it if it has any.
-
-    Where the gate was overridden, a band under it says so.
-    """
-    from lungapp.report.picture import labelled_overlay, overlay  # it draws; the page's start need not wait for that
-
-    return labelled_overlay(analysis) if analysis.overridden else overlay(analysis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,8 @@ from lungapp.slices import Entry, Slice, Study
 from lungapp.ui.messages import explain
 from lungapp.ui.uploads import Upload
 
-MOST_REASONS = 5
-"""More files set aside than these are counted, not listed."""
+MOST_LISTED = 5
+"""More files set aside than these are counted by their reason, not listed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,8 @@ class Opened:
     notes : what else was in the upload, in words.
     problem : why there are none.
     first : which is shown first, from 1.
-    upload : the files, which are deleted with it; None where someone else owns them.
+    upload : the files, which are deleted when it is closed; None where there are none.
+    name : tells one upload from any other.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -67,8 +69,9 @@ def open_upload(files: Sequence[str | Path] | None, limits: Limits, old: Opened 
 def _opened(study: Study, upload: Upload) -> Opened:
     chosen, *others = study.series
     notes = [f"The upload holds {len(study.series)} series; the longest is shown."] if others else []
-    if len(study.set_aside) > MOST_REASONS:
-        notes.append(f"{len(study.set_aside)} files were set aside; the Series tab tells why.")
+    if len(study.set_aside) > MOST_LISTED:  # by reason then: a reason may hold for hundreds
+        reasons = Counter(item.reason for item in study.set_aside)
+        notes += [f"Set aside: {count} file{'s' * (count > 1)}. {reason}" for reason, count in reasons.most_common()]
     else:
         notes += [f"{item.source.capitalize()} was set aside. {item.reason}" for item in study.set_aside]
     first = (len(chosen.entries) + 1) // 2

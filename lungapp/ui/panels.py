@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from lungapp.cards import ENSEMBLE
+from lungapp.reading import FORMATS
 from lungapp.registry import get_spec
 from lungapp.rendering import render_colour_bar, render_grey, render_heat, shrink, to_png
+from lungapp.report.facts import STATUS
 from lungapp.results import ActivationMap, Analysis, Prediction, QualityReport
 from lungapp.slices import Slice
 from lungapp.ui import words
@@ -24,7 +26,7 @@ def empty() -> str:
     """What stands where the answer will be."""
     return (
         '<section class="la-card la-empty"><h2>No slice yet</h2>'
-        "<p>Upload axial chest CT as DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP, one file or many, or a ZIP of them; "
+        f"<p>Upload axial chest CT as {FORMATS}, one file or many, or a ZIP of them; "
         "or pick an example. The answer appears here: the predicted class with its probabilities, and where the model "
         "looked.</p></section>"
     )
@@ -49,7 +51,7 @@ def failure(message: str, advice: str) -> str:
 def answer(analysis: Analysis, card: dict[str, Any] | None = None) -> str:
     """Class, status, probabilities and findings. ``card`` is that of the model, or of the ensemble, that answered."""
     prediction = analysis.prediction
-    word = words.STATUS[analysis.status]
+    word = STATUS[analysis.status]
     sentence = escape(words.status(analysis.status, find(card or {}, "calibration") or {}))
     if prediction is None:
         return _card("rejected", f"<div><h2>{word}</h2><p>{sentence}</p></div>{_findings(analysis.quality)}")

@@ -30,7 +30,7 @@ class Upload:
         for file, own in zip(files, self.files, strict=True):
             with contextlib.suppress(OSError):  # what is missing is noticed, and said, by whoever reads it
                 _link(Path(file), own)
-                _forget_later(Path(file))
+        _forget_later([Path(file) for file in files])
 
     def close(self) -> None:
         """Delete the files; a second call changes nothing."""
@@ -50,20 +50,22 @@ def _link(file: Path, own: Path) -> None:
         shutil.copyfile(file, own)
 
 
-def _forget_later(file: Path) -> None:
-    """Delete Gradio's copy when its time is over, unless it was uploaded anew meanwhile."""
-    if not file.is_relative_to(cache_folder()):
-        return  # an example of our own, say
-    timer = threading.Timer(GRACE_SECONDS, _forget, (file, time.time()))
-    timer.daemon = True
-    timer.start()
+def _forget_later(files: Sequence[Path]) -> None:
+    """Delete Gradio's copies when their time is over; files elsewhere, an example of our own say, are left alone."""
+    cached = [file for file in files if file.resolve().is_relative_to(cache_folder())]
+    if cached:
+        timer = threading.Timer(GRACE_SECONDS, _forget, (cached, time.time()))
+        timer.daemon = True
+        timer.start()
 
 
-def _forget(file: Path, used: float) -> None:
-    with contextlib.suppress(OSError):
-        if file.stat().st_mtime <= used:
-            file.unlink()
-            file.parent.rmdir()
+def _forget(files: Sequence[Path], used: float) -> None:
+    """Delete ``files`` but those that were uploaded anew since ``used``, in seconds of the epoch."""
+    for file in files:
+        with contextlib.suppress(OSError):
+            if file.stat().st_mtime <= used:
+                file.unlink()
+                file.parent.rmdir()
 
 
 def cache_folder() -> Path:

@@ -11,9 +11,6 @@ from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.results import ActivationMap, Status
 from lungapp.slices import SliceInfo
 
-STATUS: dict[Status, str] = {"confident": "Confident", "uncertain": "Uncertain", "rejected": "Not scored"}
-"""A short word for each status."""
-
 REJECTED = "This picture did not pass the input check, so no model was asked."
 OVERRIDDEN = (
     "The input check rejected this picture, and it was scored because you asked for it. No figure of this page applies "
