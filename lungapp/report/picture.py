@@ -46,7 +46,7 @@ def labelled_overlay(analysis: Analysis) -> np.ndarray:
 
 
 def shown_overlay(analysis: Analysis) -> np.ndarray:
-    """(rows, columns, 3) uint8: `overlay`, on the slice pixel by pixel; `labelled_overlay` where the gate was overruled.
+    """(rows, columns, 3) uint8: `overlay`, on the slice pixel by pixel, or `labelled_overlay` after an override.
 
     For programs that bring their own words: what was overridden must not lose its warning there.
     """
