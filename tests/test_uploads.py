@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -58,6 +62,34 @@ def test_files_outside_the_cache_are_left_alone(cached: Path) -> None:
     with Upload([PHANTOM]):
         time.sleep(0.4)
     assert PHANTOM.exists()
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = f"""
+        import os
+        from lungapp.ui.uploads import Upload
+        upload = Upload([{str(PHANTOM)!r}])
+        os._exit(0)  # as a kill would: nothing is cleaned up
+    """
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(left)], check=True, env=environment, cwd=EXAMPLES.parent)
+    alive = tmp_path / f"{uploads.PREFIX}{os.getppid()}-x"
+    other = tmp_path / "somebody-elses"
+    alive.mkdir()
+    other.mkdir()
+    assert len(list(tmp_path.glob("*/1"))) == 1
+    uploads.sweep()
+    assert sorted(tmp_path.iterdir()) == sorted([alive, other])
+
+
+def test_gradio_keeps_its_files_in_a_folder_that_goes_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    folder = uploads.private_cache()
+    assert folder is not None
+    assert uploads.cache_folder() == Path(folder.name).resolve()
+    assert uploads.private_cache() is None, "somebody named one"
+    folder.cleanup()
 
 
 def test_opening_another_file_deletes_the_one_before() -> None:

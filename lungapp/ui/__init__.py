@@ -2,5 +2,6 @@
 
 from lungapp.ui.demo import EXAMPLES, build_demo
 from lungapp.ui.theme import page_options
+from lungapp.ui.uploads import private_cache, sweep
 
-__all__ = ["EXAMPLES", "build_demo", "page_options"]
+__all__ = ["EXAMPLES", "build_demo", "page_options", "private_cache", "sweep"]

@@ -106,7 +106,8 @@ def background(analysis: Analysis, notes: tuple[str, ...] = ()) -> str:
         grey = np.rint(analysis.model_input * 255).astype(np.uint8)
         text = "The picture that the model was given: the body alone, cropped and scaled"
         picture = _image(np.repeat(grey[..., None], 3, axis=2), text)
-        parts.append(_figure(picture, "What the model was given", words.model_input(analysis.model_input.shape)))
+        how = words.model_input(analysis.model_input.shape, analysis.slice.unit)
+        parts.append(_figure(picture, "What the model was given", how))
     return f'<details class="la-background"><summary>{words.BACKGROUND}</summary>{"".join(parts)}</details>'
 
 

@@ -19,13 +19,14 @@ GRACE_SECONDS = 60.0
 """How long after its last use Gradio's copy is deleted: another visitor may have uploaded the same file just now."""
 
 PREFIX = "lungapp-upload-"
+"""Of the folders' names; the number of the process that made one follows."""
 
 
 class Upload:
     """The files of one upload, under numbers instead of their names; gone once closed or no longer referred to."""
 
     def __init__(self, files: Sequence[str | Path]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+        self._folder = _own_folder()
         self.files = tuple(Path(self._folder.name, str(number)) for number in range(1, len(files) + 1))
         for file, own in zip(files, self.files, strict=True):
             with contextlib.suppress(OSError):  # what is missing is noticed, and said, by whoever reads it
@@ -41,6 +42,40 @@ class Upload:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def private_cache() -> tempfile.TemporaryDirectory[str] | None:
+    """Have Gradio keep its files in a folder that goes with this process; to be called before the page is built.
+
+    Returns the folder, which is deleted when no longer referred to; None where ``GRADIO_TEMP_DIR`` names another.
+    """
+    if os.environ.get("GRADIO_TEMP_DIR"):
+        return None
+    folder = _own_folder()
+    os.environ["GRADIO_TEMP_DIR"] = folder.name
+    return folder
+
+
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
+
+
+def sweep() -> None:
+    """Delete what a process that was killed has left; to be called once, before the first upload."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        process = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if not process.isdigit() or int(process) == os.getpid() or not _alive(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _link(file: Path, own: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.results import ActivationMap, Status
-from lungapp.slices import SliceInfo
+from lungapp.slices import SliceInfo, Unit
 
 REJECTED = "This picture did not pass the input check, so no model was asked."
 OVERRIDDEN = (
@@ -85,10 +85,8 @@ def receipt(info: SliceInfo) -> tuple[str, ...]:
     return left, kept, "The upload is deleted when the page is closed or another file is opened."
 
 
-def model_input(shape: tuple[int, ...]) -> str:
-    """How the picture that a model was given came about."""
+def model_input(shape: tuple[int, ...], unit: Unit) -> str:
+    """How the picture that a model was given, (rows, columns), came about from a slice in ``unit``."""
     window = f"centre {MODEL_WINDOW.centre:.0f}, width {MODEL_WINDOW.width:.0f} HU"
-    return (
-        f"{shape[0]} x {shape[1]} pixels; Hounsfield units pass the window that the training pictures have ({window}), "
-        "and everything outside the body is black."
-    )
+    passed = f"the window of the training pictures ({window})" if unit == "HU" else "the file's own greys"
+    return f"{shape[0]} x {shape[1]} pixels, in {passed}; everything outside the body is black."
