@@ -1,0 +1,116 @@
+"""The input gate: is this an axial chest slice that the models can be asked about at all?
+
+The gate knows nothing of lesions and of no list of wrong pictures. It looks for what every axial chest CT has
+(`lungapp.quality.measures`, `lungapp.quality.rules`): the closed outline of a body, wider than deep; lungs in it that
+reach to its back, end sharply and hold vessels; fat and muscle close together and bright bone. What passes is compared
+with the training slices (`lungapp.quality.typical`). How it does is measured in docs/gate.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lungapp.anatomy import body_mask
+from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.quality.measures import Measures, measure, shrink
+from lungapp.quality.rules import EXPECTED, broken
+from lungapp.quality.text import rows_of_text
+from lungapp.quality.typical import typical, vector
+from lungapp.results import Finding, QualityReport
+from lungapp.slices import Slice, SliceInfo
+
+MAX_COLOUR = 0.05
+"""Share of coloured pixels [0 in CT; histology from 0.32]; a few coloured annotations are let through with a warning."""
+
+FEW_COLOURS = 0.0005
+"""Share of coloured pixels that a drawn mark has."""
+
+MIN_SIDE = 128
+"""Pixels. A thorax of 400 mm on 128 pixels leaves a 6 mm nodule two pixels wide [331]."""
+
+AIR, TISSUE = 0.167, 0.82
+"""Greys of air and of the median of soft tissue in the models' window: -1000 and -20 HU."""
+
+OTHER_AIR, OTHER_TISSUE = (0.0, 0.32), (0.7, 1.0)
+"""Where they lie in the lung windows in use: widths of 1100 to 2000 HU, centres of -700 to -400."""
+
+TRAINED_TISSUE, TRAINED_LUNG = (0.72, 0.98), (0.15, 0.5)
+"""Medians in the window of the training pictures [0.775, 0.895; 0.21, 0.44]."""
+
+
+def assess(item: Slice) -> QualityReport:
+    """Judge ``item``; a rejected slice is not to be scored.
+
+    Codes that reject: ``colour``, ``too_small``, those of `lungapp.quality.rules.EXPECTED`, ``inverted``, ``far``.
+    Codes that warn: ``unknown_window``, ``unusual``, ``burned_in``.
+    """
+    findings = _picture(item)
+    if findings:  # anatomy is looked for only in what may be a CT slice
+        return QualityReport(tuple(findings))
+    grey = item.windowed(MODEL_WINDOW)
+    small = shrink(grey)
+    findings = _judge(small, measure(small), item.unit == "grey")
+    return QualityReport(tuple([*findings, *_annotations(item, grey, small)]))
+
+
+def _reject(code: str, message: str) -> Finding:
+    return Finding(code, "reject", message)
+
+
+def _picture(item: Slice) -> list[Finding]:
+    """What can be told without looking at the picture's contents."""
+    findings = []
+    if item.info.colour > MAX_COLOUR:
+        share = f"{100 * item.info.colour:.0f} %"
+        findings.append(_reject("colour", f"Expected a grey CT slice. Received: a picture with {share} coloured area."))
+    if min(item.rows, item.columns) < MIN_SIDE:
+        size = f"{item.columns} x {item.rows}"
+        findings.append(
+            _reject("too_small", f"Expected at least {MIN_SIDE} pixels on each side. Received: {size} pixels.")
+        )
+    return findings
+
+
+def _judge(small: np.ndarray, found: Measures, may_differ: bool) -> list[Finding]:
+    """Findings on a shrunk picture; where it ``may_differ`` from the models' window, in another window or inverted."""
+    codes = broken(found, known_window=True)
+    if not codes:
+        return _distance(small)
+    if may_differ:
+        other = _as_in_models_window(small, found)
+        if other is not None and not broken(measure(other), known_window=False):
+            message = "The greys differ from the wide lung window that the models were trained on; scores may be off."
+            return [Finding("unknown_window", "warn", message), *_distance(other)]
+        if not broken(measure(1 - small), known_window=False):
+            return [_reject("inverted", "Expected dark lungs and bright bone. Received: an inverted picture.")]
+    return [_reject(code, EXPECTED[code]) for code in codes]
+
+
+def _as_in_models_window(small: np.ndarray, found: Measures) -> np.ndarray | None:
+    """The picture with its air and tissue brought to where they lie in the models' window; None where it has no such."""
+    in_use = OTHER_AIR[0] <= found.air <= OTHER_AIR[1] and OTHER_TISSUE[0] <= found.tissue_grey <= OTHER_TISSUE[1]
+    if not in_use:
+        return None
+    gain = (TISSUE - AIR) / (found.tissue_grey - found.air)
+    return np.clip(AIR + (small - found.air) * gain, 0, 1).astype(np.float32)
+
+
+def _distance(small: np.ndarray) -> list[Finding]:
+    far = typical().distance(vector(Slice(small, "grey", SliceInfo("array", white=1.0))))
+    if far >= typical().reject:
+        message = "Expected a slice like those the models were trained on. Received: one unlike any of them."
+        return [_reject("far", message)]
+    if far >= typical().warn:
+        message = "This slice differs more from the training slices than 99 in 100 held-out ones do; scores may be off."
+        return [Finding("unusual", "warn", message)]
+    return []
+
+
+def _annotations(item: Slice, grey: np.ndarray, small: np.ndarray) -> list[Finding]:
+    if item.info.burned_in or item.info.colour > FEW_COLOURS or rows_of_text(grey, body_mask(small)):
+        message = (
+            "Text or marks seem to be part of the picture. They may name the patient, and the models were not trained "
+            "on them."
+        )
+        return [Finding("burned_in", "warn", message)]
+    return []

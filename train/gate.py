@@ -1,0 +1,74 @@
+"""Fit what the input gate takes for a typical slice: ``lungapp/quality/typical.safetensors``.
+
+    python -m train.gate [--data FOLDER]
+
+Principal components of the grouped training slices and their mirror images; the limits come from the slices of the
+other two parts, whose similarity groups none of the training slices belongs to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from lungapp.errors import LungAppError
+from lungapp.quality.measures import shrink
+from lungapp.quality.typical import FILE, SIDE, Typical, vector
+from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.reading import read_slice
+from lungapp.slices import Slice, SliceInfo
+from train.data import find_dataset
+from train.pipeline import entries_of
+
+COMPONENTS = 16
+WARN = 99
+"""Percentile of the held-out slices' distances from which on a slice is unusual."""
+REJECT = 1.25
+"""How many times the largest distance of a held-out slice is too far to score: other scanners differ, too."""
+
+
+def vectors(root: Path, part: str) -> np.ndarray:
+    """(slices, pixels) float32 of ``part`` of the grouped split."""
+    return np.stack([_vector(root / entry.file) for entry in entries_of("grouped", part)])
+
+
+def _vector(path: Path) -> np.ndarray:
+    small = shrink(read_slice(path).windowed(MODEL_WINDOW))
+    return vector(Slice(small, "grey", SliceInfo("array", white=1.0)))
+
+
+def fit(training: np.ndarray, held_out: np.ndarray) -> Typical:
+    """Components of ``training`` (slices, pixels) and its mirror images; limits from ``held_out``."""
+    mirrored = training.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(training.shape)
+    both = np.concatenate([training, mirrored])
+    mean = both.mean(axis=0)
+    components = np.linalg.svd(both - mean, full_matrices=False)[2][:COMPONENTS]
+    rounded = [array.astype(np.float16).astype(np.float32) for array in (mean, components)]
+    bare = Typical(*rounded, warn=np.inf, reject=np.inf)
+    distances = np.array([bare.distance(one) for one in held_out])
+    return Typical(*rounded, warn=float(np.percentile(distances, WARN)), reject=float(REJECT * distances.max()))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
+    options = parser.parse_args(arguments)
+    try:
+        root = find_dataset(options.data)
+        found = fit(vectors(root, "train"), np.concatenate([vectors(root, "validation"), vectors(root, "test")]))
+    except LungAppError as error:
+        print(error, file=sys.stderr)
+        return 2
+    arrays = {"mean": found.mean.astype(np.float16), "components": found.components.astype(np.float16)}
+    save_file(arrays, FILE, {"warn": f"{found.warn:.4f}", "reject": f"{found.reject:.4f}"})
+    print(f"{FILE.name}: warn from {found.warn:.4f}, reject from {found.reject:.4f}, {os.path.getsize(FILE):,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
