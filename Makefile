@@ -10,7 +10,7 @@ SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train crossval publish evaluate fuzz bench examples screenshots lock help
+.PHONY: app test check format train crossval publish evaluate fuzz bench gate examples screenshots lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -65,6 +65,9 @@ fuzz: $(VENV)/dev.stamp  ## read thousands of damaged files of every format; fai
 
 bench: $(VENV)/dev.stamp  ## time one analysis against the usual way
 	$(RUN) -m benchmarks.one_analysis
+
+gate: $(VENV)/dev.stamp  ## try the input gate on chest CT and on what is none; DATA=folder
+	$(RUN) -m benchmarks.gate $(DATA_OPTION)
 
 examples: $(VENV)/dev.stamp  ## add one held-out real slice a class to the page's examples, locally; DATA=folder
 	$(RUN) -m train.examples $(DATA_OPTION)

@@ -9,7 +9,6 @@ other two parts, whose similarity groups none of the training slices belongs to.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -17,9 +16,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from lungapp.errors import LungAppError
+from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.quality.measures import shrink
 from lungapp.quality.typical import FILE, SIDE, Typical, vector
-from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.reading import read_slice
 from lungapp.slices import Slice, SliceInfo
 from train.data import find_dataset
@@ -48,10 +47,10 @@ def fit(training: np.ndarray, held_out: np.ndarray) -> Typical:
     both = np.concatenate([training, mirrored])
     mean = both.mean(axis=0)
     components = np.linalg.svd(both - mean, full_matrices=False)[2][:COMPONENTS]
-    rounded = [array.astype(np.float16).astype(np.float32) for array in (mean, components)]
-    bare = Typical(*rounded, warn=np.inf, reject=np.inf)
+    mean, components = (array.astype(np.float16).astype(np.float32) for array in (mean, components))
+    bare = Typical(mean, components, warn=np.inf, reject=np.inf)
     distances = np.array([bare.distance(one) for one in held_out])
-    return Typical(*rounded, warn=float(np.percentile(distances, WARN)), reject=float(REJECT * distances.max()))
+    return Typical(mean, components, float(np.percentile(distances, WARN)), float(REJECT * distances.max()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     arrays = {"mean": found.mean.astype(np.float16), "components": found.components.astype(np.float16)}
     save_file(arrays, FILE, {"warn": f"{found.warn:.4f}", "reject": f"{found.reject:.4f}"})
-    print(f"{FILE.name}: warn from {found.warn:.4f}, reject from {found.reject:.4f}, {os.path.getsize(FILE):,} bytes")
+    print(f"{FILE.name}: warn from {found.warn:.4f}, reject from {found.reject:.4f}, {FILE.stat().st_size:,} bytes")
     return 0
 
 

@@ -20,7 +20,7 @@ from lungapp.results import Finding, QualityReport
 from lungapp.slices import Slice, SliceInfo
 
 MAX_COLOUR = 0.05
-"""Share of coloured pixels [0 in CT; histology from 0.32]; a few coloured annotations are let through with a warning."""
+"""Share of coloured pixels [0 in CT; histology from 0.32]; a few coloured marks are let through with a warning."""
 
 FEW_COLOURS = 0.0005
 """Share of coloured pixels that a drawn mark has."""
@@ -34,15 +34,12 @@ AIR, TISSUE = 0.167, 0.82
 OTHER_AIR, OTHER_TISSUE = (0.0, 0.32), (0.7, 1.0)
 """Where they lie in the lung windows in use: widths of 1100 to 2000 HU, centres of -700 to -400."""
 
-TRAINED_TISSUE, TRAINED_LUNG = (0.72, 0.98), (0.15, 0.5)
-"""Medians in the window of the training pictures [0.775, 0.895; 0.21, 0.44]."""
-
 
 def assess(item: Slice) -> QualityReport:
     """Judge ``item``; a rejected slice is not to be scored.
 
     Codes that reject: ``colour``, ``too_small``, those of `lungapp.quality.rules.EXPECTED`, ``inverted``, ``far``.
-    Codes that warn: ``unknown_window``, ``unusual``, ``burned_in``.
+    Codes that warn: ``unknown_window``, ``unusual``, ``upside_down``, ``burned_in``.
     """
     findings = _picture(item)
     if findings:  # anatomy is looked for only in what may be a CT slice
@@ -50,7 +47,7 @@ def assess(item: Slice) -> QualityReport:
     grey = item.windowed(MODEL_WINDOW)
     small = shrink(grey)
     findings = _judge(small, measure(small), item.unit == "grey")
-    return QualityReport(tuple([*findings, *_annotations(item, grey, small)]))
+    return QualityReport((*findings, *_annotations(item, grey, small)))
 
 
 def _reject(code: str, message: str) -> Finding:
@@ -87,7 +84,7 @@ def _judge(small: np.ndarray, found: Measures, may_differ: bool) -> list[Finding
 
 
 def _as_in_models_window(small: np.ndarray, found: Measures) -> np.ndarray | None:
-    """The picture with its air and tissue brought to where they lie in the models' window; None where it has no such."""
+    """The picture with its air and tissue brought to where the models expect them; None where it has no such greys."""
     in_use = OTHER_AIR[0] <= found.air <= OTHER_AIR[1] and OTHER_TISSUE[0] <= found.tissue_grey <= OTHER_TISSUE[1]
     if not in_use:
         return None
@@ -96,12 +93,16 @@ def _as_in_models_window(small: np.ndarray, found: Measures) -> np.ndarray | Non
 
 
 def _distance(small: np.ndarray) -> list[Finding]:
-    far = typical().distance(vector(Slice(small, "grey", SliceInfo("array", white=1.0))))
+    slice_vector = vector(Slice(small, "grey", SliceInfo("array", white=1.0)))
+    if typical().upside_down(slice_vector):
+        message = "The slice seems to lie upside down: the models expect the patient's front at the top."
+        return [Finding("upside_down", "warn", message)]
+    far = typical().distance(slice_vector)
     if far >= typical().reject:
         message = "Expected a slice like those the models were trained on. Received: one unlike any of them."
         return [_reject("far", message)]
     if far >= typical().warn:
-        message = "This slice differs more from the training slices than 99 in 100 held-out ones do; scores may be off."
+        message = "This slice is less like the training slices than 99 in 100 held-out ones are; scores may be off."
         return [Finding("unusual", "warn", message)]
     return []
 

@@ -38,7 +38,6 @@ class Measures:
     Attributes
     ----------
     spread : standard deviation of all greys.
-    levels : number of different greys, at most 256.
     body : share of the picture inside the body's outline.
     border : share of the picture's border that is body.
     aspect : width of the body by its depth.
@@ -49,8 +48,6 @@ class Measures:
     clutter : what is dense outside the body, by the body's area: a table, text, other pictures.
     second : area of the largest dense thing outside the body, by the body's.
     lungs : share of the body that is lung.
-    left, right : the same of the lungs to each side of the body's middle.
-    reach : depth of the lungs, from front to back, by the body's.
     back : share of the lungs in the back half of the body.
     gas : share of the lungs' pixels as dark as plain air, below `GAS`.
     wall : thickness of the wall between lungs and the outside, as its 5th percentile by the body's width.
@@ -61,11 +58,9 @@ class Measures:
     black, white : share of lung at 0 and of other tissue at 1.
     edge : median height of the grey step across the lungs' outline, over 4 pixels.
     bone : share of the rest of the body brighter than `BRIGHT`.
-    spine : how far to the back the bright parts near the middle lie: 0 is the front of the body, 1 its back.
     """
 
     spread: float
-    levels: int
     body: float
     border: float = NONE
     aspect: float = NONE
@@ -76,9 +71,6 @@ class Measures:
     clutter: float = NONE
     second: float = NONE
     lungs: float = NONE
-    left: float = NONE
-    right: float = NONE
-    reach: float = NONE
     back: float = NONE
     gas: float = NONE
     wall: float = NONE
@@ -91,7 +83,6 @@ class Measures:
     white: float = NONE
     edge: float = NONE
     bone: float = NONE
-    spine: float = NONE
 
 
 def shrink(grey: np.ndarray) -> np.ndarray:
@@ -106,12 +97,12 @@ def shrink(grey: np.ndarray) -> np.ndarray:
 def measure(grey: np.ndarray) -> Measures:
     """`Measures` of a picture (rows, columns) float32 in [0, 1], as `shrink` makes it."""
     body = body_mask(grey)
-    first = {"spread": float(grey.std()), "levels": len(np.unique(np.rint(grey * 255))), "body": float(body.mean())}
+    first = {"spread": float(grey.std()), "body": float(body.mean())}
     if not body.any():
         return Measures(**first)
     lungs = lung_mask(grey, body)
     rest = body & ~lungs
-    return Measures(**first, **_of_body(grey, body), **_of_lungs(grey, body, lungs), **_of_tissue(grey, body, rest))
+    return Measures(**first, **_of_body(grey, body), **_of_lungs(grey, body, lungs), **_of_tissue(grey, rest))
 
 
 def _of_body(grey: np.ndarray, body: np.ndarray) -> dict[str, float]:
@@ -144,22 +135,15 @@ def _air(outside: np.ndarray) -> float:
 def _of_lungs(grey: np.ndarray, body: np.ndarray, lungs: np.ndarray) -> dict[str, float]:
     area = float(body.sum())
     if not lungs.any():
-        return {"lungs": 0.0, "left": 0.0, "right": 0.0}
-    left, _, width, _ = cv2.boundingRect(body.astype(np.uint8))
-    middle = left + width // 2
-    depth_of_body = cv2.boundingRect(body.astype(np.uint8))[3]
-    centre = cv2.boundingRect(body.astype(np.uint8))[1] + depth_of_body // 2
-    reach = cv2.boundingRect(lungs.astype(np.uint8))[3]
+        return {"lungs": 0.0}
+    _, top, width, height = cv2.boundingRect(body.astype(np.uint8))
     outline = lungs & ~cv2.erode(lungs.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     depth = cv2.distanceTransform(np.pad(body, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     inner, outer = cv2.erode(grey, np.ones((5, 5))), cv2.dilate(grey, np.ones((5, 5)))
     quartiles = np.percentile(grey[lungs], (25, 50, 75))
     return {
         "lungs": float(lungs.sum()) / area,
-        "left": float(lungs[:, :middle].sum()) / area,
-        "right": float(lungs[:, middle:].sum()) / area,
-        "reach": reach / depth_of_body,
-        "back": float(lungs[centre:].sum()) / float(lungs.sum()),
+        "back": float(lungs[top + height // 2 :].sum()) / float(lungs.sum()),
         "gas": float(np.mean(grey[lungs] < GAS)),
         "wall": float(np.percentile(depth[outline], 5)) / width,
         "lung_grey": float(quartiles[1]),
@@ -169,20 +153,14 @@ def _of_lungs(grey: np.ndarray, body: np.ndarray, lungs: np.ndarray) -> dict[str
     }
 
 
-def _of_tissue(grey: np.ndarray, body: np.ndarray, rest: np.ndarray) -> dict[str, float]:
+def _of_tissue(grey: np.ndarray, rest: np.ndarray) -> dict[str, float]:
     if not rest.any():
         return {}
     quartiles = np.percentile(grey[rest], (25, 50, 75))
-    left, top, width, height = cv2.boundingRect(body.astype(np.uint8))
-    bright = rest & (grey > BRIGHT)
-    central = bright[:, left + width * 2 // 5 : left + width * 3 // 5]
-    rows = np.flatnonzero(central.any(axis=1))
-    weights = central.sum(axis=1)[rows]
     return {
         "tissue_grey": float(quartiles[1]),
         "tissue_spread": float(quartiles[2] - quartiles[0]),
         "tissue": float(np.mean((grey[rest] > TISSUE[0]) & (grey[rest] < TISSUE[1]))),
         "white": float(np.mean(grey[rest] >= 1)),
-        "bone": float(bright.sum()) / float(rest.sum()),
-        "spine": (float(np.average(rows, weights=weights)) - top) / height if len(rows) else NONE,
+        "bone": float(np.mean(grey[rest] > BRIGHT)),
     }

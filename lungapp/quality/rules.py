@@ -60,10 +60,11 @@ EXPECTED: dict[str, str] = {
     "blank": "Expected air and tissue in one picture. Received: almost a single grey.",
     "no_body": "Expected the closed outline of a chest inside the picture. Received: no such outline.",
     "collage": "Expected one slice. Received: several pictures, or a picture with much else around it.",
-    "not_axial": "Expected an axial slice, wider than deep and round. Received: another plane, a crop, or a turned slice.",
-    "no_lungs": "Expected air-filled lungs on both sides of the chest. Received: a slice without them, or too little of them.",
+    "not_axial": "Expected an axial slice, wider than deep and round. "
+    "Received: another plane, a crop, or a turned slice.",
+    "no_lungs": "Expected air-filled lungs in the chest. Received: a slice without them, or with too little of them.",
     "not_ct": "Expected the greys of CT: dark lungs with vessels, fat and muscle close together, bright bone. "
-    "Received: other greys.",
+    "Received: other greys, or an unsuited window.",
     "saturated": "Expected detail inside the lungs. Received: areas that are all black or white.",
 }
 """What is said of each code."""

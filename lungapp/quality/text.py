@@ -29,7 +29,9 @@ def rows_of_text(grey: np.ndarray, body: np.ndarray) -> int:
     bright = ((grey > LEVEL) & (around == 0)).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
     left, top, width, height, area = (stats[1:, column] for column in range(5))
-    glyphs = (height >= HEIGHT[0]) & (height <= HEIGHT[1]) & (width <= 1.6 * height) & (area <= 0.8 * width * height + 4)
+    glyphs = (
+        (height >= HEIGHT[0]) & (height <= HEIGHT[1]) & (width <= 1.6 * height) & (area <= 0.8 * width * height + 4)
+    )
     return _rows(left[glyphs], top[glyphs], width[glyphs], height[glyphs])
 
 

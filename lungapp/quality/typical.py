@@ -1,9 +1,9 @@
 """How far a slice is from the training slices: the distance to the sixteen directions in which those differ most.
 
 A slice, as the models get it but on `SIDE` pixels, is projected onto the principal components of the training slices
-(Pearson 1901; as a novelty measure: Japkowicz, Myers & Gluck 1995). What the projection cannot express, as the root mean
-square over the pixels, is the distance. ``typical.safetensors`` beside this file holds the mean and the components,
-with the two limits that `train.gate` sets on held-out slices.
+(Pearson 1901; as a novelty measure: Japkowicz, Myers & Gluck 1995). The distance is the root mean square over the
+pixels of what the projection cannot express. ``typical.safetensors`` beside this file holds the mean and the
+components, with the two limits that `train.gate` sets on held-out slices.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from lungapp.slices import Slice
 
 FILE = Path(__file__).with_suffix(".safetensors")
 SIDE = 16
+CLEARLY = 0.87
+"""[0.91 is the least of all slices that lie the right way up; half of those turned over are below.]"""
 _SPEC = ModelSpec("typical", "typical", "", size=SIDE)
 
 
 @dataclass(frozen=True, eq=False)
 class Typical:
     """``mean`` (pixels,) and ``components`` (components, pixels) float32; distances from ``warn`` on are unusual, from
-    ``reject`` on too far to score."""
+    ``reject`` on too far to score.
+    """
 
     mean: np.ndarray
     components: np.ndarray
@@ -38,6 +41,11 @@ class Typical:
         """Distance of a slice's `vector`, in greys; 0 is a slice that the training slices express."""
         centred = vector - self.mean
         return float(np.sqrt(np.mean((centred - self.components.T @ (self.components @ centred)) ** 2)))
+
+    def upside_down(self, vector: np.ndarray) -> bool:
+        """Whether a slice turned over from front to back is clearly nearer to the training slices."""
+        turned = vector.reshape(SIDE, SIDE)[::-1].ravel()
+        return self.distance(turned) < CLEARLY * self.distance(vector)
 
 
 def vector(item: Slice) -> np.ndarray:

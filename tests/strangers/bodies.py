@@ -1,4 +1,4 @@
-"""Other parts of the body and other planes, drawn in HU with ellipses: what a CT scanner shows that is no axial chest."""
+"""Other parts of the body and other planes, drawn in HU: what a CT scanner shows that is no axial chest."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def sagittal(rng: np.random.Generator) -> np.ndarray:
     top, bottom = rng.uniform(0, 0.08, 2)
     outline = [(0.35, top), (0.3, 0.3), (0.24, 0.6), (0.26, 1 - bottom), (0.74, 1 - bottom), (0.76, 0.5), (0.66, top)]
     picture = _Picture(rng).polygon(outline, FAT).polygon([(0.5 + 0.9 * (x - 0.5), y) for x, y in outline], MUSCLE)
-    picture.polygon([(0.45, 0.15), (0.36, 0.4), (0.31, 0.62), (0.5, 0.6), (0.63, 0.72), (0.64, 0.4), (0.56, 0.16)], LUNG)
+    picture.polygon(
+        [(0.45, 0.15), (0.36, 0.4), (0.31, 0.62), (0.5, 0.6), (0.63, 0.72), (0.64, 0.4), (0.56, 0.16)], LUNG
+    )
     for y in np.arange(0.05, 0.95, 0.07):
         picture.bone(0.66, y, 0.03, 0.028)
     return picture.ellipse(0.45, 0.72, 0.15, 0.1, ORGAN + 50).scanned()

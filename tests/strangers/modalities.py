@@ -1,4 +1,4 @@
-"""Other ways of taking pictures of a patient, roughly imitated: what matters is that they look nothing like CT greys."""
+"""Other ways of taking pictures of a patient, roughly imitated: what matters is that the greys are not those of CT."""
 
 from __future__ import annotations
 
@@ -114,7 +114,9 @@ def scout(rng: np.random.Generator) -> np.ndarray:
 
 def magnetic_abdomen(rng: np.random.Generator) -> np.ndarray:
     """The drawn abdomen in greys that have nothing to do with density."""
-    return np.interp(bodies.abdomen(rng), [-1024, -900, -150, -60, 0, 60, 150, 500], [0, 0, 0.9, 0.85, 0.2, 0.4, 0.6, 0.1])
+    return np.interp(
+        bodies.abdomen(rng), [-1024, -900, -150, -60, 0, 60, 150, 500], [0, 0, 0.9, 0.85, 0.2, 0.4, 0.6, 0.1]
+    )
 
 
 FAMILIES = {

@@ -15,7 +15,7 @@ from tests.strangers.making import from_picture, readable
 def _below(package: str, *patterns: str) -> list[Path]:
     found = importlib.util.find_spec(package)
     places = found.submodule_search_locations if found else None
-    return sorted(path for pattern in patterns for path in Path(list(places)[0]).rglob(pattern)) if places else []
+    return sorted(path for pattern in patterns for path in Path(next(iter(places))).rglob(pattern)) if places else []
 
 
 def _dicom() -> Iterator[Slice]:

@@ -14,7 +14,24 @@ from PIL import Image
 from lungapp.slices import Slice
 from tests.strangers.making import clouds, from_picture, pictures
 
-WORDS = "the lungs are clear without focal consolidation pleural effusion or nodule heart size normal no comparison".split()
+WORDS = [
+    "the",
+    "lungs",
+    "are",
+    "clear",
+    "without",
+    "focal",
+    "consolidation",
+    "pleural",
+    "effusion",
+    "or",
+    "nodule",
+    "heart",
+    "size",
+    "normal",
+    "no",
+    "comparison",
+]
 
 
 def document(rng: np.random.Generator) -> np.ndarray:
