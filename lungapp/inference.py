@@ -56,6 +56,11 @@ class LoadedModel:
         status = self.card.status_of(float(probabilities.max()))
         return Prediction(self.spec.name, self.card.labels, probabilities, status)
 
+    def probabilities_of(self, label: str, pictures: np.ndarray) -> np.ndarray:
+        """(n,) float: the calibrated probability of ``label`` for each of ``pictures`` (n, size, size, 1) float32."""
+        index = self.card.labels.index(label)
+        return np.array([self.predict(output.logits).probabilities[index] for output in self.run_batch(pictures)])
+
     def gradcam(self, output: Output, label: str) -> np.ndarray:
         """(rows, columns) float32: one-pass Grad-CAM for ``label``, at the feature maps' resolution."""
         index = self.card.labels.index(label)

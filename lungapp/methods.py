@@ -21,28 +21,28 @@ METHODS: tuple[Method, ...] = (
     Method(
         "gradcam",
         "Grad-CAM",
-        "Colours the areas whose features speak for the class; comes with the score, at no cost.",
+        "Colours the areas whose features speak for the class; it comes with the score, at no cost.",
     ),
     Method(
         "gradcam_plus_plus",
         "Grad-CAM++",
-        "Like Grad-CAM, but gives each of several separate areas its own weight; leaves out what speaks against.",
+        "Like Grad-CAM, without what speaks against the class; in these models it hardly differs between classes.",
     ),
     Method(
         "scorecam",
         "Score-CAM",
-        "Shows the model one part of the slice at a time and weighs each by the probability it gives alone.",
+        "Weighs features by the probability they get when shown alone; here it hardly differs between classes.",
         slow=True,
     ),
     Method(
         "layercam",
         "Layer-CAM",
-        "Weighs every position on its own and colours only what speaks for the class; marks places more closely.",
+        "Weighs every place on its own and colours only what speaks for the class, so it marks places more closely.",
     ),
     Method(
         "smoothgrad",
         "SmoothGrad",
-        "Marks single pixels to which the score is most sensitive, for or against the class, averaged over noisy copies.",
+        "Marks the pixels that the score reacts to most, for or against the class, averaged over noisy copies.",
         slow=True,
     ),
 )
