@@ -63,8 +63,9 @@ def test_only_the_two_endpoints_are_public(client: Client) -> None:
         "method",
         "override",
         "slice_number",
+        "faithfulness",
     ]
-    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam", False, 0]
+    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam", False, 0, False]
 
 
 @pytest.mark.parametrize("model", [spec.name for spec in MODELS])
@@ -130,7 +131,7 @@ def test_a_slice_of_an_archive(client: Client, tmp_path: Path) -> None:
     [
         ({"model": "vgg"}, "Expected a model name out of"),
         ({"target": "<b>lesion</b>"}, "&lt;b&gt;lesion"),
-        ({"method": "magic"}, "Expected gradcam"),
+        ({"method": "magic"}, "Expected an explanation method out of: gradcam, "),
     ],
 )
 def test_wrong_arguments_are_named(client: Client, arguments: dict[str, str], message: str) -> None:
