@@ -28,13 +28,13 @@ def test_golden(analyses: dict[str, Analysis]) -> None:
         "source,created,version,model,status,overridden,label,probability_normal,probability_benign,"
         "probability_malignant,activation_target,activation_inside_lungs,weights_sha256,confident_above,"
         "quality_verdict,quality_codes,unit,format,rows,columns,row_spacing_mm,column_spacing_mm,thickness_mm,"
-        "warning,notice"
+        "warning,notice,activation_method,activation_hottest_fall,activation_random_fall"
     )
     version = report.to_json(analyses["one"])["version"]
     assert lines[1:] == [
         f"file 1,2026-03-04T05:06:07Z,{version},advanced_cnn,confident,false,malignant,0.004,0.026,0.97,"
         f"malignant,0.72,{'c' * 64},0.93,accept,,HU,DICOM,256,256,0.7,0.6,2.5,,"
-        f'"{report.NOTICE}"',
+        f'"{report.NOTICE}",gradcam,,',
         "",
     ]
 
