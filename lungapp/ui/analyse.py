@@ -75,6 +75,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
                 opacity = gr.Slider(
                     0, 100, round(100 * DEFAULT_OPACITY), step=5, label="Overlay opacity (%)", scale=2, min_width=220
                 )
+            busy = gr.HTML("", elem_id="la-busy")
             downloads = build_downloads(records)
     outputs = [answer, pictures, controls, insist, *downloads.outputs]
     opacity.change(None, opacity, None, js=SET_OPACITY, api_visibility="private")
@@ -109,6 +110,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         outputs,
         trigger_mode="always_last",
         show_progress="minimal",
+        show_progress_on=[answer, pictures, busy],
         concurrency_id="model",
         api_visibility="private",
     )
