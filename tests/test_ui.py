@@ -82,6 +82,13 @@ def test_analyse_gives_the_report_and_a_lossless_overlay(client: Client, model: 
     assert np.abs(pixels[-20:, -20:] - grey[-20:, -20:]).max() <= 1, "and nothing where there is no attention"
 
 
+def test_analyse_by_another_method_and_with_its_test(client: Client) -> None:
+    result, _ = call(client, PHANTOM, method="scorecam", faithfulness=True)
+    assert result["activation"]["method"] == "scorecam"
+    assert result["activation"]["faithfulness"]["supported"] is False
+    assert call(client, PHANTOM)[0]["activation"]["faithfulness"] is None
+
+
 def test_analyse_with_all_models(client: Client) -> None:
     result, _ = call(client, PHANTOM, "all")
     assert [row["model"] for row in result["predictions"]] == [spec.name for spec in MODELS]

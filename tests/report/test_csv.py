@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +14,21 @@ from hypothesis import strategies as st
 from lungapp import report
 from lungapp.report.csv_report import FORMULA_STARTS, HEADER
 from lungapp.report.facts import OVERRIDDEN
-from lungapp.results import Analysis
+from lungapp.results import Analysis, Faithfulness
 from lungapp.slices import Slice
 from tests.report.samples import CARDS, CREATED, REJECTED
 
 
 def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_what_a_map_is_worth_has_columns(analyses: dict[str, Analysis]) -> None:
+    found = Faithfulness(0.1, 0.97, 0.52, (0.02, 0.04))
+    map_ = replace(analyses["one"].maps[0], method="layercam", faithfulness=found)
+    [row] = rows(report.to_csv([replace(analyses["one"], maps=(map_,))], CARDS))
+    told = [row[f"activation_{name}"] for name in ("method", "hottest_fall", "random_fall")]
+    assert told == ["layercam", "0.52", "0.03"]
 
 
 def test_golden(analyses: dict[str, Analysis]) -> None:
