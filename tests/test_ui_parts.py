@@ -17,6 +17,7 @@ from lungapp.registry import LABELS, MODELS
 from lungapp.results import ActivationMap, Faithfulness
 from lungapp.slices import Slice, SliceInfo
 from lungapp.ui import EXAMPLES, figures, messages, models, panels, words
+from lungapp.ui.analyse import _analyser
 from lungapp.ui.examples import find_examples
 from lungapp.ui.opened import open_upload
 from tests.fakes import FakeEngine, make_card
@@ -156,6 +157,22 @@ def test_a_map_that_is_being_tested_says_so_and_a_blank_one_that_it_is_blank() -
     shown = panels.pictures(item, blank, testing=True)
     assert words.TESTING not in shown
     assert "nothing is coloured" in shown
+
+
+class FaultyTest(FakeEngine):
+    def measure_faithfulness(self, analysis):
+        raise RuntimeError("secret")
+
+
+def test_a_fault_of_the_test_leaves_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    answer = _analyser(FaultyTest(), {})
+    opened = open_upload([PHANTOM], LIMITS)
+    first, second = answer(opened, 1, "advanced_cnn", "predicted", "gradcam", "")
+    assert "Malignant" in first[0]
+    assert second[0] == first[0]
+    assert words.TESTING in first[1]
+    assert words.TESTING not in second[1]
+    assert "secret" not in caplog.text
 
 
 def test_every_method_has_a_title_and_a_sentence() -> None:

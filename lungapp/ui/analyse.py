@@ -154,11 +154,20 @@ def _analyser(engine: Engine, records: Records) -> Callable[..., Iterator[tuple[
             analysis = engine.analyse(item, model, target, method, override, tell)
             yield _answered(analysis, records, opened.notes, testing=True)
             if any(not found.blank for found in analysis.maps):
-                yield _answered(engine.measure_faithfulness(analysis), records, opened.notes)
+                yield _answered(_tested(engine, analysis), records, opened.notes)
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked
             yield _shown(panels.failure(explain(error), OTHER_MODEL), panels.pictures(item) if item else "")
 
     return answer
+
+
+def _tested(engine: Engine, analysis: Analysis) -> Analysis:
+    """``analysis`` with its map tested; a fault of the test must not take the answer away."""
+    try:
+        return engine.measure_faithfulness(analysis)
+    except Exception as error:
+        explain(error)  # which logs it
+        return analysis
 
 
 def _answered(analysis: Analysis, records: Records, notes: tuple[str, ...], testing: bool = False) -> tuple[Any, ...]:
