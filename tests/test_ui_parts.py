@@ -19,7 +19,7 @@ from lungapp.slices import Slice, SliceInfo
 from lungapp.ui import EXAMPLES, figures, messages, models, panels, words
 from lungapp.ui.analyse import _analyser
 from lungapp.ui.examples import find_examples
-from lungapp.ui.opened import open_upload
+from lungapp.ui.opened import close, open_upload
 from tests.fakes import FakeEngine, make_card
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
@@ -168,6 +168,7 @@ def test_a_fault_of_the_test_leaves_the_answer(caplog: pytest.LogCaptureFixture)
     answer = _analyser(FaultyTest(), {})
     opened = open_upload([PHANTOM], LIMITS)
     first, second = answer(opened, 1, "advanced_cnn", "predicted", "gradcam", "")
+    close(opened)
     assert "Malignant" in first[0]
     assert second[0] == first[0]
     assert words.TESTING in first[1]
