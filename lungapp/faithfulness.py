@@ -40,12 +40,14 @@ def measure(
 
     Returns
     -------
-    None where nothing inside the body is hot.
+    None for a blank map. Where a map is hot, but nowhere inside the body, its share and every fall are 0.
     """
     body = filled((picture[..., 0] > 0).astype(np.uint8))
+    if not values.any():
+        return None
     area = min(round(TENTH * body.sum()), int((values[body] > 0).sum()))
     if not area:
-        return None
+        return Faithfulness(0.0, float(score(picture[None])[0]), 0.0, (0.0,) * REPEATS)
     random = np.random.default_rng(seed)
     hottest = _hottest(values, body, area, random)
     others = [_hottest(_moved(values, random), body & ~hottest, area, random) for _ in range(REPEATS)]
@@ -59,10 +61,10 @@ def measure(
 def _hottest(values: np.ndarray, where: np.ndarray, area: int, random: np.random.Generator) -> np.ndarray:
     """(size, size) bool: the ``area`` hottest pixels of ``where``."""
     rank = values + NUDGE * float(values.max()) * _smooth_noise(values.shape, random) * (values <= 0)
-    rank = np.where(where, rank, -np.inf)
+    inside = np.flatnonzero(where)
     mask = np.zeros(values.shape, bool)
-    mask.flat[np.argpartition(rank, -area, axis=None)[-area:]] = True
-    return mask & where
+    mask.flat[inside[np.argpartition(rank.flat[inside], -area)[-area:]]] = True
+    return mask
 
 
 def _moved(values: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -68,7 +68,7 @@ class Faithfulness:
 
     ``probability`` is that of the slice as it is. ``hottest_fall`` is how far it falls with the hottest ``share`` of
     the body blurred, ``random_falls`` how far with other parts of the same size, one each; negative where it rises.
-    ``share`` is a tenth, or less where the map colours less.
+    ``share`` is a tenth, or less where the map colours less; 0 where it colours nothing inside the body.
     """
 
     share: float

@@ -86,9 +86,14 @@ def test_the_same_seed_gives_the_same_figures(picture: np.ndarray) -> None:
     assert measure(picture, values, mean) != measure(picture, values, mean, seed=1)
 
 
-@pytest.mark.parametrize("where", [np.s_[0:0, 0:0], np.s_[0:4, 0:4]], ids=["blank", "hot outside the body only"])
-def test_what_is_not_hot_inside_the_body_is_not_tested(picture: np.ndarray, where: tuple[slice, slice]) -> None:
-    assert measure(picture, hot(where), brightness) is None
+def test_a_blank_map_is_not_tested(picture: np.ndarray) -> None:
+    assert measure(picture, hot(np.s_[0:0, 0:0]), brightness) is None
+
+
+def test_a_map_that_is_hot_outside_the_body_only_is_not_supported(picture: np.ndarray) -> None:
+    found = measure(picture, hot(np.s_[0:4, 0:4]), brightness)
+    assert (found.share, found.probability, found.hottest_fall) == (0, pytest.approx(1.0), 0)
+    assert not found.supported
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,11 @@ def test_what_a_map_is_worth_is_said_in_words(item: ActivationMap, text: str) ->
     assert words.TESTING not in shown
 
 
+def test_a_map_outside_the_body_is_said_to_be() -> None:
+    text = words.faithfulness(map_tested(0.5, 0.0, (0.0,), share=0.0))
+    assert text == "Everything coloured lies outside the body. Do not rely on this map."
+
+
 def test_a_map_that_is_being_tested_says_so_and_a_blank_one_that_it_is_blank() -> None:
     item = Slice(np.zeros((4, 4)), "grey")
     untested = replace(map_tested(0.9, 0.5, (0.1,)), faithfulness=None)

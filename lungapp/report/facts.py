@@ -102,6 +102,8 @@ def faithfulness_of(item: ActivationMap) -> str:
     found = item.faithfulness
     if found is None:
         return ""
+    if not found.share:
+        return "everything that the map colours lies outside the body"
     without, elsewhere = (percent(found.probability - fall) for fall in (found.hottest_fall, found.random_fall))
     verdict = "marks" if found.supported else "does not mark"
     return (

@@ -19,6 +19,7 @@ OVERRIDDEN = (
 BACKGROUND = "About this file: how it was read, what was left behind, what the model was given"
 NO_RELIANCE = "Do not rely on this answer."
 NOT_FAITHFUL = "The map does not mark what this model relied on: do not rely on this map."
+OUTSIDE = "Everything coloured lies outside the body."
 TESTING = "Testing whether this map marks what the model relied on \u2026"
 
 
@@ -74,6 +75,8 @@ def faithfulness(item: ActivationMap) -> str:
     found = item.faithfulness
     if found is None:
         return ""
+    if not found.share:
+        return f"{OUTSIDE} Do not rely on this map."
     covered = "hottest tenth of the body" if found.share > 0.095 else f"coloured {percent(found.share)} of the body"
     before, after = found.probability, found.probability - found.hottest_fall
     elsewhere = found.probability - found.random_fall
