@@ -33,10 +33,10 @@ every_method = pytest.mark.parametrize("method", NAMES)
 every_asking_method = pytest.mark.parametrize("method", NAMES[1:])
 SMALL = [spec for spec in shipped(WEIGHTS) if spec.name != "resnet50"]
 
-ALIKE = 0.6
-"""Rank correlation inside the body from which two maps count as the same. Measured on this phantom with weights drawn
-anew: Grad-CAM up to 0.22, Grad-CAM++ 0.43, Score-CAM 0.53, Layer-CAM 0.23, SmoothGrad 0.46. Over the whole picture
-it is more, since every network tells the body from the black around it."""
+ALIKE = 0.7
+"""Rank correlation inside the body from which two maps count as the same. Measured on phantoms with weights drawn anew,
+at most: Grad-CAM 0.22, Grad-CAM++ 0.43, Score-CAM 0.53, Layer-CAM 0.27, SmoothGrad 0.46. Over the whole picture it is
+more, since every network tells the body from the black around it."""
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +110,11 @@ def test_weights_drawn_anew_change_the_map(spec, picture, method):
     untrained.model = build_model(spec)
     untrained._class_weights = class_weights(untrained.model)
     untrained._forward = frozen(untrained.model, spec)
-    label = trained.predict(trained.run(picture).logits).label
-    maps = [map_of(model, picture, label, method) for model in (trained, untrained)]
-    assert maps[0].any(), "there is a map to lose"
-    assert not maps[1].any() or likeness(*maps, picture) < ALIKE
+    # The class whose map has most to lose: another's may be blank inside the body.
+    mine = {label: map_of(trained, picture, label, method) for label in LABELS}
+    label = max(LABELS, key=lambda label: np.ptp(mine[label][inside(picture, mine[label].shape)]))
+    assert likeness(mine[label], mine[label], picture) == pytest.approx(1)
+    assert likeness(mine[label], map_of(untrained, picture, label, method), picture) < ALIKE
 
 
 @every_method
@@ -125,11 +126,15 @@ def test_the_likeness_of_a_map_with_itself_is_one(loaded, picture, method):
 
 def likeness(one: np.ndarray, other: np.ndarray, picture: np.ndarray) -> float:
     """Rank correlation of two maps inside the body; 0 where one of them is the same throughout."""
-    body = (picture[..., 0] > 0).astype(np.float32)
-    inside = cv2.resize(body, one.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
-    if not np.ptp(one[inside]) or not np.ptp(other[inside]):
+    body = inside(picture, one.shape)
+    if not np.ptp(one[body]) or not np.ptp(other[body]):
         return 0.0
-    return float(spearmanr(one[inside], other[inside]).statistic)
+    return float(spearmanr(one[body], other[body]).statistic)
+
+
+def inside(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``shape`` bool: where a map of that shape lies on the body of ``picture``."""
+    return cv2.resize((picture[..., 0] > 0).astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
 
 
 def view_of(model: keras.Model) -> keras.Model:
