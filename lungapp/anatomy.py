@@ -34,7 +34,7 @@ def body_mask(grey: np.ndarray) -> np.ndarray:
     # Opening cuts the thin bridges to table, sheets and tubes.
     kernel = _disc(side / 64)
     largest = _largest_region(cv2.morphologyEx(dense, cv2.MORPH_OPEN, kernel))
-    return _filled(cv2.morphologyEx(largest, cv2.MORPH_CLOSE, kernel))
+    return filled(cv2.morphologyEx(largest, cv2.MORPH_CLOSE, kernel))
 
 
 def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
@@ -84,6 +84,7 @@ def _largest_region(mask: np.ndarray) -> np.ndarray:
     return (regions == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
 
 
-def _filled(mask: np.ndarray) -> np.ndarray:
+def filled(mask: np.ndarray) -> np.ndarray:
+    """``mask`` (rows, columns) uint8 of 0 and 1, with its holes filled, as bool."""
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED).astype(bool)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +18,9 @@ import numpy as np
 
 from lungapp.anatomy import lung_mask
 from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
-from lungapp.errors import UnknownMethod, UnknownTarget, WeightsError
+from lungapp.errors import UnknownTarget, WeightsError
+from lungapp.faithfulness import measure
+from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import MODEL_WINDOW, Frame, prepare
 from lungapp.quality import assess
 from lungapp.registry import DEFAULT_MODEL, LABELS, MODELS, ModelSpec, get_spec
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from lungapp.inference import LoadedModel, Output
 
 T = TypeVar("T")
+Progress = Callable[[float], None]
 ALL = "all"
 PREDICTED = "predicted"
 
@@ -72,8 +76,9 @@ class Engine:
         item: Slice,
         model: str = DEFAULT_MODEL,
         target: str = PREDICTED,
-        method: str = "gradcam",
+        method: str = DEFAULT_METHOD,
         override: bool = False,
+        progress: Progress | None = None,
     ) -> Analysis:
         """Judge, score and explain one slice.
 
@@ -81,8 +86,9 @@ class Engine:
         ----------
         model : a model's name, or "all" for every model that has weights, and their ensemble.
         target : the class to explain, or "predicted" for each model's own.
-        method : "gradcam".
+        method : how to explain, a name out of `lungapp.methods`.
         override : score the slice even where the gate rejects it; the analysis then says so and is never confident.
+        progress : is told the share of the explanation that is done, in (0, 1], by the slow methods.
 
         Raises
         ------
@@ -105,7 +111,7 @@ class Engine:
             ensemble = ensemble and replace(ensemble, status="uncertain")
         maps = clock.time(
             "maps",
-            lambda: _maps(item, prepared[1], target, models, predictions, outputs),
+            lambda: _maps(item, prepared, target, method, models, predictions, outputs, progress),
         )
         return Analysis(
             item,
@@ -118,6 +124,22 @@ class Engine:
             timings_ms=clock.stop(),
             overridden=overridden,
         )
+
+    def measure_faithfulness(self, analysis: Analysis) -> Analysis:
+        """``analysis`` with the faithfulness of each of its maps (`lungapp.faithfulness`).
+
+        A step of its own, since it asks each model about ten pictures more, which takes several times as long as the
+        analysis itself. Raises `WeightsError`.
+        """
+        clock = _Clock()
+        maps = []
+        for found in analysis.maps:
+            loaded = self._model(get_spec(found.model))
+            picture, frame = prepare(analysis.slice, loaded.spec)
+            score = partial(loaded.probabilities_of, found.target)
+            measured = None if found.blank else measure(picture, frame.to_square(found.values), score)
+            maps.append(replace(found, faithfulness=measured))
+        return replace(analysis, maps=tuple(maps), timings_ms=analysis.timings_ms | {"faithfulness": clock.elapsed()})
 
     def _ensemble(self, predictions: tuple[Prediction, ...], models: list[LoadedModel]) -> Prediction:
         """The mean of the calibrated probabilities.
@@ -160,27 +182,38 @@ def _check(target: str, method: str) -> None:
     from_labels = (PREDICTED, *LABELS)
     if target not in from_labels:
         raise UnknownTarget(f"Expected a class out of: {', '.join(from_labels)}. Received: {str(target)[:40]!r}")
-    if method != "gradcam":
-        raise UnknownMethod(f"Expected an explanation method out of: gradcam. Received: {str(method)[:40]!r}")
+    get_method(method)
 
 
 def _maps(
     item: Slice,
-    frame: Frame,
+    prepared: tuple[np.ndarray, Frame],
     target: str,
+    method: str,
     models: list[LoadedModel],
     predictions: tuple[Prediction, ...],
     outputs: list[Output],
+    progress: Progress | None,
 ) -> tuple[ActivationMap, ...]:
+    picture, frame = prepared
     lungs = lung_mask(item.windowed(MODEL_WINDOW))
     maps = []
-    for loaded, prediction, output in zip(models, predictions, outputs, strict=True):
+    for place, (loaded, prediction, output) in enumerate(zip(models, predictions, outputs, strict=True)):
         label = prediction.label if target == PREDICTED else target
-        values = frame.to_slice(loaded.gradcam(output, label), item.pixels.shape)
+        if method == DEFAULT_METHOD:
+            own = loaded.gradcam(output, label)
+        else:
+            own = loaded.explain(picture, label, method, progress and _part(progress, place, len(models)))
+        values = frame.to_slice(own, item.pixels.shape)
         peak, total = float(values.max()), float(values.sum())
         inside = float(values[lungs].sum()) / total if total and lungs.any() else None
-        maps.append(ActivationMap(loaded.spec.name, "gradcam", label, values / peak if peak else values, inside))
+        maps.append(ActivationMap(loaded.spec.name, method, label, values / peak if peak else values, inside))
     return tuple(maps)
+
+
+def _part(progress: Progress, place: int, count: int) -> Progress:
+    """Progress of part ``place``, from 0, of ``count`` equal ones, told as progress of the whole."""
+    return lambda share: progress((place + share) / count)
 
 
 class _Clock:
@@ -198,4 +231,7 @@ class _Clock:
             self._steps[name] = (time.perf_counter() - start) * 1000
 
     def stop(self) -> dict[str, float]:
-        return self._steps | {"total": (time.perf_counter() - self._start) * 1000}
+        return self._steps | {"total": self.elapsed()}
+
+    def elapsed(self) -> float:
+        return (time.perf_counter() - self._start) * 1000

@@ -58,6 +58,37 @@ class Prediction:
         return {label: float(p) for label, p in zip(self.labels, self.probabilities, strict=True)}
 
 
+LEAST_FALL = 0.1
+"""Below this share of the probability, what blurring does to it is too little to say that a map marks its cause."""
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What becomes of the target's probability when parts of the slice are blurred away (`lungapp.faithfulness`).
+
+    ``probability`` is that of the slice as it is. ``hottest_fall`` is how far it falls with the hottest ``share`` of
+    the body blurred, ``random_falls`` how far with other parts of the same size, one each; negative where it rises.
+    ``share`` is a tenth, or less where the map colours less; 0 where it colours nothing inside the body.
+    """
+
+    share: float
+    probability: float
+    hottest_fall: float
+    random_falls: tuple[float, ...]
+
+    @property
+    def random_fall(self) -> float:
+        """The mean of ``random_falls``."""
+        return float(np.mean(self.random_falls))
+
+    @property
+    def supported(self) -> bool:
+        """Whether the map marks what the score relied on: the hottest part counts for more than every other part, and
+        for at least `LEAST_FALL` of the probability.
+        """
+        return self.hottest_fall > max(self.random_falls) and self.hottest_fall >= LEAST_FALL * self.probability
+
+
 @dataclass(frozen=True, eq=False)
 class ActivationMap:
     """Where a model's evidence for one class lies; it shows attention, not a lesion.
@@ -65,6 +96,7 @@ class ActivationMap:
     ``values`` is (rows, columns) float32 in [0, 1], aligned with the pixels of the slice, 1 at its maximum.
     ``inside_lungs`` is the share of its total that falls inside the lungs, or None where no lungs were found or the
     map is blank. A ``blank`` map has no positive evidence for its target anywhere: all values are 0.
+    ``faithfulness`` is None where it was not measured, and for a blank map, which has no hottest part.
     """
 
     model: str
@@ -72,6 +104,7 @@ class ActivationMap:
     target: str
     values: np.ndarray
     inside_lungs: float | None
+    faithfulness: Faithfulness | None = None
 
     @property
     def blank(self) -> bool:

@@ -18,7 +18,17 @@ def fresh(code: str) -> str:
 
 @pytest.mark.parametrize(
     "module",
-    ["lungapp", "lungapp.engine", "lungapp.ui", "lungapp.report", "lungapp.rendering", "lungapp.quality", "app"],
+    [
+        "lungapp",
+        "lungapp.engine",
+        "lungapp.methods",
+        "lungapp.faithfulness",
+        "lungapp.ui",
+        "lungapp.report",
+        "lungapp.rendering",
+        "lungapp.quality",
+        "app",
+    ],
 )
 def test_nothing_of_the_page_loads_tensorflow(module):
     """TensorFlow takes seconds to import; only the first score needs it."""

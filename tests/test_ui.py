@@ -63,8 +63,9 @@ def test_only_the_two_endpoints_are_public(client: Client) -> None:
         "method",
         "override",
         "slice_number",
+        "faithfulness",
     ]
-    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam", False, 0]
+    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam", False, 0, False]
 
 
 @pytest.mark.parametrize("model", [spec.name for spec in MODELS])
@@ -79,6 +80,13 @@ def test_analyse_gives_the_report_and_a_lossless_overlay(client: Client, model: 
     grey = render_grey(read_slice(PHANTOM)).astype(int)
     assert np.abs(pixels - grey).max() > 50, "the map must be seen"
     assert np.abs(pixels[-20:, -20:] - grey[-20:, -20:]).max() <= 1, "and nothing where there is no attention"
+
+
+def test_analyse_by_another_method_and_with_its_test(client: Client) -> None:
+    result, _ = call(client, PHANTOM, method="scorecam", faithfulness=True)
+    assert result["activation"]["method"] == "scorecam"
+    assert result["activation"]["faithfulness"]["supported"] is False
+    assert call(client, PHANTOM)[0]["activation"]["faithfulness"] is None
 
 
 def test_analyse_with_all_models(client: Client) -> None:
@@ -130,7 +138,7 @@ def test_a_slice_of_an_archive(client: Client, tmp_path: Path) -> None:
     [
         ({"model": "vgg"}, "Expected a model name out of"),
         ({"target": "<b>lesion</b>"}, "&lt;b&gt;lesion"),
-        ({"method": "magic"}, "Expected gradcam"),
+        ({"method": "magic"}, "Expected an explanation method out of: gradcam, "),
     ],
 )
 def test_wrong_arguments_are_named(client: Client, arguments: dict[str, str], message: str) -> None:

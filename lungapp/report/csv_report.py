@@ -20,6 +20,7 @@ HEADER = (
     "activation_target", "activation_inside_lungs", "weights_sha256", "confident_above",
     "quality_verdict", "quality_codes", "unit", "format", "rows", "columns",
     "row_spacing_mm", "column_spacing_mm", "thickness_mm", "warning", "notice",
+    "activation_method", "activation_hottest_fall", "activation_random_fall",
 )  # fmt: skip
 """Stable: programs read it. New columns go to the end."""
 
@@ -99,6 +100,12 @@ def _rows(analysis: Analysis, cards: Sequence[ModelCard]) -> Iterator[dict[str, 
         if map_:
             inside = None if map_.inside_lungs is None else round(float(map_.inside_lungs), 4)
             row |= {"activation_target": map_.target, "activation_inside_lungs": inside}
+            row |= {"activation_method": map_.method}
+            if map_.faithfulness:
+                row |= {
+                    "activation_hottest_fall": round(map_.faithfulness.hottest_fall, 4),
+                    "activation_random_fall": round(map_.faithfulness.random_fall, 4),
+                }
         if known:
             row |= {"weights_sha256": known.weights_sha256, "confident_above": known.confident_above}
         yield row

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lungapp.cards import ENSEMBLE, ModelCard
+from lungapp.methods import get_method
 from lungapp.registry import MODELS
-from lungapp.results import Analysis, Status, Verdict
+from lungapp.results import ActivationMap, Analysis, Status, Verdict
 
 NOTICE = "Research use only. Not a medical device, not for diagnosis or treatment."
 
@@ -89,6 +90,26 @@ def targets_of(analysis: Analysis) -> str:
     """The class that the maps speak for, in words."""
     targets = {item.target for item in analysis.maps}
     return targets.pop() if len(targets) == 1 else "the class each model predicts"
+
+
+def methods_of(analysis: Analysis) -> str:
+    """How the maps were made, in words."""
+    return ", ".join(dict.fromkeys(get_method(item.method).title for item in analysis.maps))
+
+
+def faithfulness_of(item: ActivationMap) -> str:
+    """What blurring did to the target's probability, in a few words; empty where it was not measured."""
+    found = item.faithfulness
+    if found is None:
+        return ""
+    if not found.share:
+        return "everything that the map colours lies outside the body"
+    without, elsewhere = (percent(found.probability - fall) for fall in (found.hottest_fall, found.random_fall))
+    verdict = "marks" if found.supported else "does not mark"
+    return (
+        f"{item.target} {percent(found.probability)}, with the hottest {100 * found.share:.0f} % of the body blurred "
+        f"{without}, with other parts blurred {elsewhere} on average: the map {verdict} what the model relied on"
+    )
 
 
 def warning_of(analysis: Analysis) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from lungapp import __version__
 from lungapp.cards import ModelCard
 from lungapp.report.facts import NOTICE, Provenance, moment, provenances
-from lungapp.results import ActivationMap, Analysis, Prediction, QualityReport
+from lungapp.results import ActivationMap, Analysis, Faithfulness, Prediction, QualityReport
 from lungapp.slices import Slice
 
 SCHEMA = "lungapp.analysis/1"
@@ -93,6 +93,18 @@ def _activation(item: ActivationMap) -> dict[str, Any]:
         "target": item.target,
         "inside_lungs": None if item.inside_lungs is None else round(float(item.inside_lungs), 4),
         "blank": bool(item.blank),
+        "faithfulness": _faithfulness(item.faithfulness) if item.faithfulness else None,
+    }
+
+
+def _faithfulness(item: Faithfulness) -> dict[str, Any]:
+    return {
+        "share": round(float(item.share), 4),
+        "probability": float(item.probability),
+        "hottest_fall": round(float(item.hottest_fall), 4),
+        "random_fall": round(item.random_fall, 4),
+        "random_falls": [round(float(fall), 4) for fall in item.random_falls],
+        "supported": bool(item.supported),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
+from lungapp.methods import DEFAULT_METHOD, METHODS
 from lungapp.reading import FORMATS, read_slice
 from lungapp.settings import Settings
 from lungapp.ui.messages import to_gradio_error
@@ -23,7 +24,13 @@ def build_api(engine: Engine, settings: Settings) -> None:
     """Add the endpoints to the current Blocks, on components that are never shown."""
 
     def analyse(
-        file: str | None, model: str, target: str, method: str, override: bool, slice_number: float
+        file: str | None,
+        model: str,
+        target: str,
+        method: str,
+        override: bool,
+        slice_number: float,
+        faithfulness: bool,
     ) -> tuple[dict[str, Any], np.ndarray]:
         from lungapp.report.picture import shown_overlay  # it draws; the page's start need not wait for that
 
@@ -33,6 +40,8 @@ def build_api(engine: Engine, settings: Settings) -> None:
             with Upload([file]) as upload:
                 item = read_slice(upload.files[0], settings.limits, int(slice_number) or None)
             analysis = engine.analyse(item, model, target, method, bool(override))
+            if faithfulness:
+                analysis = engine.measure_faithfulness(analysis)
             return report.to_json(analysis, cards=_cards(engine)), shown_overlay(analysis)
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
@@ -48,9 +57,10 @@ def build_api(engine: Engine, settings: Settings) -> None:
             gr.File(label=f"Axial CT: {FORMATS}, or a ZIP of them", type="filepath"),
             gr.Textbox(settings.default_model, label='Model name, or "all"'),
             gr.Textbox("predicted", label='Class to explain: "predicted", or a label'),
-            gr.Textbox("gradcam", label="Explanation method"),
+            gr.Textbox(DEFAULT_METHOD, label=f"Explanation method: {', '.join(method.name for method in METHODS)}"),
             gr.Checkbox(False, label="Score a slice that the input check rejects; every output then says so"),
             gr.Number(0, precision=0, label="Which slice, from 1, where the file holds several; 0: the middle one"),
+            gr.Checkbox(False, label="Measure whether the map marks what the score relied on; some tenths of a second"),
         ]
         picture = gr.Image(label="Slice with the model's attention", format="png", sources=["upload"], buttons=[])
         outputs = [gr.JSON(label="Analysis"), picture]

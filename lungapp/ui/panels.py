@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lungapp.cards import ENSEMBLE
+from lungapp.methods import get_method
 from lungapp.reading import FORMATS
 from lungapp.registry import get_spec
 from lungapp.rendering import render_colour_bar, render_grey, render_heat, shrink, to_png
@@ -72,8 +73,10 @@ def answer(analysis: Analysis, card: dict[str, Any] | None = None) -> str:
     return _card(analysis.status, body)
 
 
-def pictures(item: Slice, activation: ActivationMap | None = None) -> str:
+def pictures(item: Slice, activation: ActivationMap | None = None, testing: bool = False) -> str:
     """The slice, and beside it the slice with the model's attention laid over it.
+
+    ``testing`` says that the map's faithfulness is being measured.
 
     The overlay is two layers; the page changes its opacity without asking the server, and no picture is written to
     the server's disk.
@@ -89,7 +92,8 @@ def pictures(item: Slice, activation: ActivationMap | None = None) -> str:
     text = f"The slice with the attention of {title} for {activation.target} laid over it, " + (
         "which is blank" if activation.blank else where
     )
-    overlay = _figure(_image(grey, text) + heat, f"Attention for {activation.target}", words.attention(activation))
+    heading = f"Attention for {activation.target}, {get_method(activation.method).title}"
+    overlay = _figure(_image(grey, text) + heat, heading, words.attention(activation), _tested(activation, testing))
     return f'<div class="la-pictures">{plain}{overlay}</div>{_legend()}'
 
 
@@ -132,11 +136,20 @@ def _findings(quality: QualityReport) -> str:
     return f'<div class="la-findings"><h3>Input check</h3><ul>{rows}</ul></div>'
 
 
-def _figure(layers: str, title: str, caption: str) -> str:
+def _figure(layers: str, title: str, caption: str, more: str = "") -> str:
     return (
         f'<figure><div class="la-stack">{layers}</div><figcaption><strong>{escape(title)}</strong> '
-        f"{escape(caption)}</figcaption></figure>"
+        f"{escape(caption)}{more}</figcaption></figure>"
     )
+
+
+def _tested(activation: ActivationMap, testing: bool) -> str:
+    """Whether the map can be relied on, as HTML; empty where that was not measured and will not be."""
+    found = activation.faithfulness
+    if found:
+        kind = "la-supported" if found.supported else "la-unsupported"
+        return f'<p class="la-tested {kind}">{escape(words.faithfulness(activation))}</p>'
+    return f'<p class="la-tested">{words.TESTING}</p>' if testing and not activation.blank else ""
 
 
 def _legend() -> str:
