@@ -39,8 +39,13 @@ class LoadedModel:
         self.run(np.zeros(spec.input_shape, np.float32))
 
     def run(self, picture: np.ndarray) -> Output:
-        """The one pass over one picture (size, size, 1) float32."""
-        return Output(*(output.numpy()[0] for output in self._forward(tf.constant(picture[None]))))
+        """The one pass over one picture (size, size, 1) float32: the batch of one."""
+        return self.run_batch(picture[None])[0]
+
+    def run_batch(self, pictures: np.ndarray) -> list[Output]:
+        """One pass over several pictures (n, size, size, 1) float32, an `Output` each, in their order."""
+        outputs = [output.numpy() for output in self._forward(tf.constant(pictures))]
+        return [Output(*one) for one in zip(*outputs, strict=True)]
 
     def predict(self, logits: np.ndarray) -> Prediction:
         """Calibrated probabilities and status from logits (labels,)."""
