@@ -108,10 +108,8 @@ def main() -> None:
         grown = max(0.0, peak() - before)
         print(f"{count:5} slices with {names[-1]}: peak {peak():.0f} MiB, {grown:.0f} above the start; kept {kept:.0f}")
         del rows
-    print(
-        f"{options.slices} slices of 512 x 512, batches of {BATCH}, {READERS} readers, {os.cpu_count()} cores, ", end=""
-    )
-    print(f"median of {options.repeats}")
+    print(f"{options.slices} slices of 512 x 512, median of {options.repeats}; {os.cpu_count()} cores, ", end="")
+    print(f"batches of {BATCH}, {READERS} readers")
     print(f"{'model':14}{'raw /s':>10}{'ours /s':>10}{'ratio':>8}{'raw CPU ms':>12}{'ours CPU':>10}")
     for name in names:
         print(compare(engine, name, series, options.repeats), flush=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from lungapp.slices import Slice, SliceInfo, Unit
+from lungapp.slices import SetAside, Slice, SliceInfo, Unit
 
 Verdict = Literal["accept", "warn", "reject"]
 Status = Literal["confident", "uncertain", "rejected"]
@@ -201,7 +201,10 @@ class Aggregate:
 
 @dataclass(frozen=True, eq=False)
 class SeriesAnalysis:
-    """Everything a run over a series yields; ``rows`` has fewer than ``total`` rows where it was cancelled."""
+    """Everything a run over a series yields; ``rows`` has fewer than ``total`` rows where it was cancelled.
+
+    ``set_aside`` is what was handed in beside the series and is no slice of it, ``seconds`` how long the run took.
+    """
 
     rows: tuple[SeriesRow, ...]
     total: int
@@ -209,6 +212,7 @@ class SeriesAnalysis:
     aggregate: Aggregate
     cancelled: bool
     seconds: float
+    set_aside: tuple[SetAside, ...] = ()
 
     def most_suspicious(self, count: int) -> tuple[SeriesRow, ...]:
         """At most ``count`` scored rows, the highest probability of malignant first."""

@@ -21,7 +21,7 @@ from lungapp.quality import assess
 from lungapp.registry import LABELS, ModelSpec
 from lungapp.rendering import shrink
 from lungapp.results import Aggregate, Prediction, RowStatus, SeriesAnalysis, SeriesRow, SliceFacts
-from lungapp.slices import Entry
+from lungapp.slices import Entry, SetAside
 
 BATCH = 8
 """Slices in one forward pass; on two cores larger batches are no faster, and progress is told less often."""
@@ -129,10 +129,12 @@ def _pictures(done: Sequence[Looked]) -> list[np.ndarray]:
     return [looked.picture for looked in done if looked.picture is not None]
 
 
-def summarise(rows: Sequence[SeriesRow], total: int, model: str, started: float) -> SeriesAnalysis:
+def summarise(
+    rows: Sequence[SeriesRow], total: int, model: str, started: float, set_aside: Sequence[SetAside] = ()
+) -> SeriesAnalysis:
     """What ``rows``, out of ``total`` slices, come to; ``started`` is the `time.perf_counter` of the run's start."""
     seconds = time.perf_counter() - started
-    return SeriesAnalysis(tuple(rows), total, model, aggregate(rows), len(rows) < total, seconds)
+    return SeriesAnalysis(tuple(rows), total, model, aggregate(rows), len(rows) < total, seconds, tuple(set_aside))
 
 
 def aggregate(rows: Sequence[SeriesRow], neighbours: int = NEIGHBOURS) -> Aggregate:
