@@ -51,10 +51,10 @@ def picture(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def test_only_the_two_endpoints_are_public(client: Client) -> None:
+def test_only_the_endpoints_for_programs_are_public(client: Client) -> None:
     described = client.view_api(return_format="dict", print_info=False)
     assert described["unnamed_endpoints"] == {}
-    assert set(described["named_endpoints"]) == {"/analyse", "/models"}
+    assert set(described["named_endpoints"]) == {"/analyse", "/analyse_series", "/models"}
     parameters = described["named_endpoints"]["/analyse"]["parameters"]
     assert [entry["parameter_name"] for entry in parameters] == [
         "file",

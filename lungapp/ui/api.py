@@ -1,4 +1,4 @@
-"""The endpoints for programs: ``/analyse``, ``/analyse_series``, ``/models``. Everything else on the page is private."""
+"""The endpoints for programs: ``/analyse``, ``/analyse_series``, ``/models``. All else on the page is private."""
 
 from __future__ import annotations
 

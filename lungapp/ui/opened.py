@@ -48,8 +48,8 @@ class Opened:
     def pick(self, place: int) -> Opened:
         """The same upload with its series number ``place``, from 0, to look at; one not there becomes the first."""
         assert self.study is not None
-        chosen = self.study.series[place if 0 <= place < len(self.study.series) else 0]
-        return replace(self, entries=chosen.entries, title=chosen.title, first=(len(chosen.entries) + 1) // 2)
+        place = place if 0 <= place < len(self.study.series) else 0
+        return _opened(self.study, self.upload, place)
 
     def lend(self, number: int) -> Opened:
         """The same slices for another part of the page, opened at ``number``; to be closed on its own."""
@@ -82,9 +82,10 @@ def open_upload(files: Sequence[str | Path] | None, limits: Limits, old: Opened 
         return Opened(problem=explain(error))
 
 
-def _opened(study: Study, upload: Upload) -> Opened:
-    chosen, *others = study.series
-    notes = [f"The upload holds {len(study.series)} series; the longest is shown."] if others else []
+def _opened(study: Study, upload: Upload | None, place: int = 0) -> Opened:
+    count, chosen = len(study.series), study.series[place]
+    which = "the longest" if place == 0 else f"number {place + 1} by length"
+    notes = [f"The upload holds {count} series; {which} is shown."] if count > 1 else []
     if len(study.set_aside) > MOST_LISTED:  # by reason then: a reason may hold for hundreds
         reasons = Counter(item.reason for item in study.set_aside)
         notes += [f"Set aside: {count} file{'s' * (count > 1)}. {reason}" for reason, count in reasons.most_common()]

@@ -31,6 +31,9 @@ ANALYSIS_TAB = "analysis"
 """The id of the tab in which a slice is opened."""
 
 ALL_MODELS = "All models and their mean: about as long as all of them together."
+TO_TOP = "() => { if (innerWidth >= 700) scrollTo(0, 0); }"
+"""On a phone the analysis tab itself scrolls to its answer."""
+
 GONE = "This series is no longer in memory. Please analyse it again."
 TRY_AGAIN = "The files were read. You can pick another model, or try again."
 
@@ -99,9 +102,13 @@ def build_series_tab(engine: Engine, settings: Settings, records: Records, desk:
     _wire(engine, settings, session, file, which, model, parts)
     pick = [parts.ready, desk.opened]
     into = [tabs, *desk.outputs]
-    for picture in (parts.suspicious, parts.strip):
-        picture.click(_opener(desk, _from_button), pick, into, show_progress="hidden", api_visibility="private")
-    parts.table.select(_opener(desk, _from_table), pick, into, show_progress="hidden", api_visibility="private")
+    for event, number_of in (
+        (parts.suspicious.click, _from_button),
+        (parts.strip.click, _from_button),
+        (parts.table.select, _from_table),
+    ):
+        opening = event(_opener(desk, number_of), pick, into, show_progress="hidden", api_visibility="private")
+        opening.success(None, js=TO_TOP, api_visibility="private")
 
 
 def _build_results(records: Records, button: gr.Button, cancel: gr.Button, status: gr.HTML) -> Parts:
@@ -120,7 +127,7 @@ def _build_results(records: Records, button: gr.Button, cancel: gr.Button, statu
             show_label=False,
             interactive=False,
             max_height=420,
-            column_widths=[70, 110, 110, 115, 105, 110, 105, 420],
+            column_widths=[90, 150, 120, 150, 130, 130, 125, 460],
             buttons=[],
             elem_id="la-series-table",
         )

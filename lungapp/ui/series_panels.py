@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OVERLAY_SIDE = 384
 """Pixels; the whole slice is one click away."""
 
-CHART_HEIGHT = 2.9
+CHART_HEIGHT = 2.6
 
 COLUMNS = ("Slice", "Position (mm)", "Result", "Malignant (%)", "Benign (%)", "Normal (%)", "Status", "What to know")
 
@@ -56,7 +56,8 @@ def progress(done: int, total: int) -> str:
     first = "" if done else "<p>The first answer after a start takes some seconds longer.</p>"
     return (
         f'<section class="la-card la-working"><h2 role="status">{told}</h2>'
-        f'<progress max="{total}" value="{done}" aria-label="Slices done">{done} of {total}</progress>{first}</section>'
+        f'<div class="la-track" role="progressbar" aria-label="Slices done" aria-valuemin="0" aria-valuemax="{total}" '
+        f'aria-valuenow="{done}"><span style="width:{100 * done / max(1, total):.1f}%"></span></div>{first}</section>'
     )
 
 
@@ -73,7 +74,7 @@ def summary(series: SeriesAnalysis, notes: tuple[str, ...] = ()) -> str:
     else:
         first, last = found.slices[0], found.slices[-1]
         parts.append(
-            f"<h2>Highest mean of {found.window} neighbouring slices: {words.percent(found.value)} malignant</h2>"
+            f"<h2>Malignant, highest mean of {found.window} neighbouring slices: {words.percent(found.value)}</h2>"
             f"<p>Slices {first} to {last}."
         )
         if found.maximum is not None:
@@ -220,5 +221,5 @@ def _cells(row: SeriesRow) -> list[str | float | None]:
     shown = [round(100 * scores[label], 1) if label in scores else None for label in ("malignant", "benign", "normal")]
     known = row.error or " ".join(finding.message for finding in row.quality.findings)
     position = None if row.position is None else round(row.position, 1)
-    label = row.prediction.label.capitalize() if row.prediction else STATE[row.state]
+    label = row.prediction.label.capitalize() if row.prediction else "\N{EN DASH}"
     return [row.number, position, label, *shown, STATE[row.state], known]
