@@ -31,6 +31,9 @@ ANALYSIS_TAB = "analysis"
 """The id of the tab in which a slice is opened."""
 
 ALL_MODELS = "All models and their mean: about as long as all of them together."
+SHOW_STATUS = "() => { if (innerWidth < 700) document.getElementById('la-series-status').scrollIntoView(); }"
+"""On a phone progress is told below the fold."""
+
 TO_TOP = "() => { if (innerWidth >= 700) scrollTo(0, 0); }"
 """On a phone the analysis tab itself scrolls to its answer."""
 
@@ -122,17 +125,17 @@ def _build_results(records: Records, button: gr.Button, cancel: gr.Button, statu
         gr.HTML('<h3 class="la-heading">All slices as a table</h3><p>Click a heading to sort, a row to open it.</p>')
         table = gr.Dataframe(
             headers=list(shown.COLUMNS),
-            datatype=["number", "number", "str", "number", "number", "number", "str", "str"],
+            datatype=["number", "number", "str", "str", "number", "number", "number", "str"],
             label="All slices",
             show_label=False,
             interactive=False,
             max_height=420,
-            column_widths=[90, 150, 120, 150, 130, 130, 125, 460],
+            column_widths=[75, 130, 105, 110, 135, 115, 115, 460],
             buttons=[],
             elem_id="la-series-table",
         )
         gr.HTML('<h3 class="la-heading">Take away</h3>')
-        with gr.Row():
+        with gr.Row(elem_id="la-series-take"):
             takes = [gr.Button(form.title, size="sm", scale=0, min_width=200) for form in FORMS]
         saved = gr.HTML("", elem_id="la-series-saved")
     for form, take in zip(FORMS, takes, strict=True):
@@ -172,6 +175,7 @@ def _wire(
         concurrency_limit=1,
         api_visibility="private",
     )
+    parts.button.click(None, js=SHOW_STATUS, api_visibility="private")
     parts.cancel.click(_cancel, session, parts.cancel, show_progress="hidden", queue=False, api_visibility="private")
 
 

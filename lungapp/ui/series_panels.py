@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 OVERLAY_SIDE = 384
 """Pixels; the whole slice is one click away."""
 
-CHART_HEIGHT = 2.6
+CHART_HEIGHT = 2.9
 
-COLUMNS = ("Slice", "Position (mm)", "Result", "Malignant (%)", "Benign (%)", "Normal (%)", "Status", "What to know")
+COLUMNS = ("Slice", "Position (mm)", "Class", "Status", "Malignant (%)", "Benign (%)", "Normal (%)", "What to know")
 
 OPEN = "element.addEventListener('click', (event) => { const button = event.target.closest('[data-slice]');" + (
     " if (button) trigger('click', { slice: Number(button.dataset.slice) }); });"
@@ -177,9 +177,13 @@ def strip(series: SeriesAnalysis) -> str:
     """All slices as thumbnails that open them, in their order."""
     pieces = "".join(f"<li>{_thumbnail(row)}</li>" for row in series.rows)
     return (
-        '<section class="la-series-part"><h3>All slices, feet to head</h3>'
+        f'<section class="la-series-part"><h3>All slices, {_order(series)}</h3>'
         f'<ol class="la-strip" tabindex="0" aria-label="All slices">{pieces}</ol></section>'
     )
+
+
+def _order(series: SeriesAnalysis) -> str:
+    return "feet to head" if any(row.position is not None for row in series.rows) else "in the order they came in"
 
 
 def _thumbnail(row: SeriesRow) -> str:
@@ -187,7 +191,7 @@ def _thumbnail(row: SeriesRow) -> str:
         return f'<div class="la-none"><span></span><strong>Slice {row.number}</strong>{STATE[row.state]}</div>'
     picture = image(np.repeat(row.thumbnail[..., None], 3, axis=2), "")
     return (
-        f'<button type="button" data-slice="{row.number}" class="la-{row.state}">{picture}'
+        f'<button type="button" data-slice="{row.number}" class="la-row-{row.state}">{picture}'
         f"<strong>Slice {row.number}</strong>{escape(_short(row))}</button>"
     )
 
@@ -199,11 +203,11 @@ def _short(row: SeriesRow) -> str:
 
 
 def result(row: SeriesRow) -> str:
-    """A row's result in words: the class, the probability of malignant, and how far to rely on it."""
+    """A row's result in words: the probability of malignant, the class, and how far to rely on it."""
     if row.prediction is None:
         return STATE[row.state]
     malignant = words.percent(row.malignant or 0.0)
-    return f"{row.prediction.label.capitalize()}, {STATE[row.state].lower()}; malignant {malignant}"
+    return f"Malignant {malignant}. Predicted {row.prediction.label}, {STATE[row.state].lower()}"
 
 
 def _place(row: SeriesRow) -> str:
@@ -222,4 +226,4 @@ def _cells(row: SeriesRow) -> list[str | float | None]:
     known = row.error or " ".join(finding.message for finding in row.quality.findings)
     position = None if row.position is None else round(row.position, 1)
     label = row.prediction.label.capitalize() if row.prediction else "\N{EN DASH}"
-    return [row.number, position, label, *shown, STATE[row.state], known]
+    return [row.number, position, label, STATE[row.state], *shown, known]
