@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lungapp.results import Analysis, SeriesAnalysis, SeriesRow
-from lungapp.series import summarise
+from lungapp.series import BATCH, summarise
 from lungapp.ui.messages import explain
 from lungapp.ui.opened import Opened, close
 
@@ -60,7 +60,7 @@ def run_series(engine: Engine, session: Session, place: int, model: str) -> Iter
     try:
         while not session.stop.is_set() and (row := next(stream, None)):
             rows.append(row)
-            if time.perf_counter() - told > TELL_SECONDS:
+            if len(rows) % BATCH == 0 and time.perf_counter() - told > TELL_SECONDS:  # rows come a batch at a time
                 told = time.perf_counter()
                 yield len(rows)
     finally:
