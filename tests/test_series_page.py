@@ -17,6 +17,7 @@ from lungapp.ui import series_panels as panels
 from lungapp.ui.messages import UNEXPECTED
 from lungapp.ui.opened import open_upload
 from lungapp.ui.series_run import SUSPICIOUS, Finished, Session, run_series
+from lungapp.ui.series_table import HEADS, table
 from tests.fakes import BrokenEngine, FakeEngine
 from tests.series_files import phantom_series
 
@@ -129,13 +130,16 @@ def test_every_slice_has_its_thumbnail_and_its_words(done: Finished) -> None:
     assert panels.most_suspicious([]) == ""
 
 
-def test_the_table_sorts_as_numbers(done: Finished) -> None:
-    table = panels.table(done.series)
-    assert {len(row) for row in table} == {len(panels.COLUMNS)}
-    assert [row[0] for row in table] == list(range(1, 11))
-    assert table[0][3:7] == ["Not scored", None, None, None]
-    assert str(table[3][-1]).startswith("Expected ")
-    assert all(isinstance(row[4], float) for place, row in enumerate(table) if place not in (0, 3))
+def test_the_table_has_a_row_a_slice_and_numbers_to_sort_by(done: Finished) -> None:
+    shown = table(done.series)
+    _, *rows = shown.split("<tr")[1:]
+    assert len(rows) == 10
+    assert {row.count("data-value=") for row in rows} == {len(HEADS)}
+    assert sum("data-slice=" in row for row in rows) == 9, "one could not be read, so it cannot be opened"
+    assert "Not scored" in rows[0]
+    assert "Expected " in rows[3]
+    assert f'data-value="{100 * (done.series.rows[5].malignant or 0):.4f}"' in rows[5]
+    assert "&lt;b&gt;" in table(replace(done.series, rows=(replace(done.series.rows[3], error="<b>"),)))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
 from lungapp.ui.opened import Opened, close, open_upload
 from lungapp.ui.series_run import Finished, Session, run_series
+from lungapp.ui.series_table import SORT_AND_OPEN, table
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -73,7 +74,7 @@ class Parts:
     chart: gr.HTML
     suspicious: gr.HTML
     strip: gr.HTML
-    table: gr.Dataframe
+    table: gr.HTML
     ready: gr.State
     saved: gr.HTML
 
@@ -105,12 +106,8 @@ def build_series_tab(engine: Engine, settings: Settings, records: Records, desk:
     _wire(engine, settings, session, file, which, model, parts)
     pick = [parts.ready, desk.opened]
     into = [tabs, *desk.outputs]
-    for event, number_of in (
-        (parts.suspicious.click, _from_button),
-        (parts.strip.click, _from_button),
-        (parts.table.select, _from_table),
-    ):
-        opening = event(_opener(desk, number_of), pick, into, show_progress="hidden", api_visibility="private")
+    for part in (parts.suspicious, parts.strip, parts.table):
+        opening = part.click(_opener(desk), pick, into, show_progress="hidden", api_visibility="private")
         opening.success(None, js=TO_TOP, api_visibility="private")
 
 
@@ -122,18 +119,7 @@ def _build_results(records: Records, button: gr.Button, cancel: gr.Button, statu
         chart = gr.HTML("", elem_id="la-series-chart")
         suspicious = gr.HTML("", js_on_load=shown.OPEN, elem_id="la-suspicious")
         strip = gr.HTML("", js_on_load=shown.OPEN, elem_id="la-strip")
-        gr.HTML('<h3 class="la-heading">All slices as a table</h3><p>Click a heading to sort, a row to open it.</p>')
-        table = gr.Dataframe(
-            headers=list(shown.COLUMNS),
-            datatype=["number", "number", "str", "str", "number", "number", "number", "str"],
-            label="All slices",
-            show_label=False,
-            interactive=False,
-            max_height=420,
-            column_widths=[75, 130, 105, 110, 135, 115, 115, 460],
-            buttons=[],
-            elem_id="la-series-table",
-        )
+        table = gr.HTML("", js_on_load=SORT_AND_OPEN, elem_id="la-series-table")
         gr.HTML('<h3 class="la-heading">Take away</h3>')
         with gr.Row(elem_id="la-series-take"):
             takes = [gr.Button(form.title, size="sm", scale=0, min_width=200) for form in FORMS]
@@ -217,7 +203,7 @@ def _runner(engine: Engine) -> Callable[..., Iterator[tuple[Any, ...]]]:
 def _state(told: str, ready: bool = False, running: bool = False) -> tuple[Any, ...]:
     """Values for `Parts.outputs` while there is no result."""
     button, cancel = gr.update(interactive=ready and not running), gr.update(visible=running, interactive=running)
-    return button, cancel, told, gr.update(visible=False), "", "", "", None, None, ""
+    return button, cancel, told, gr.update(visible=False), "", "", "", "", None, ""
 
 
 def _finished(done: Finished) -> tuple[Any, ...]:
@@ -232,7 +218,7 @@ def _finished(done: Finished) -> tuple[Any, ...]:
         shown.chart(series),
         shown.most_suspicious(done.suspicious),
         shown.strip(series),
-        shown.table(series),
+        table(series),
         Ready(series, overlays, done.opened),
         "",
     )
@@ -244,28 +230,18 @@ def _cancel(session: Session | None) -> Any:
     return gr.update(interactive=False)
 
 
-def _opener(desk: Desk, number_of: Callable[[gr.EventData], int | None]) -> Callable[..., tuple[Any, ...]]:
-    """Opens the slice that was clicked on ``desk``; ``number_of`` says which that was."""
+def _opener(desk: Desk) -> Callable[..., tuple[Any, ...]]:
+    """Opens the slice that was clicked on ``desk``."""
 
     def open_slice(ready: Ready | None, old: Opened | None, event: gr.EventData) -> tuple[Any, ...]:
-        number = number_of(event)
-        if ready is None or number is None:
+        number = getattr(event, "slice", None)
+        if ready is None or not isinstance(number, int):
             return gr.skip(), *(gr.skip() for _ in desk.outputs)
         close(old)
         model = None if ready.series.model == "all" else ready.series.model
         return gr.update(selected=ANALYSIS_TAB), *desk.lay(ready.opened.lend(number), model)
 
     return open_slice
-
-
-def _from_button(event: gr.EventData) -> int | None:
-    number = getattr(event, "slice", None)
-    return number if isinstance(number, int) else None
-
-
-def _from_table(event: gr.EventData) -> int | None:
-    values = event._data.get("row_value") if event._data else None
-    return int(values[0]) if values else None
 
 
 def _close(session: Session | None) -> None:

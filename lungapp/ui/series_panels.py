@@ -22,11 +22,10 @@ OVERLAY_SIDE = 384
 
 CHART_HEIGHT = 2.9
 
-COLUMNS = ("Slice", "Position (mm)", "Class", "Status", "Malignant (%)", "Benign (%)", "Normal (%)", "What to know")
-
-OPEN = "element.addEventListener('click', (event) => { const button = event.target.closest('[data-slice]');" + (
-    " if (button) trigger('click', { slice: Number(button.dataset.slice) }); });"
-)
+OPEN = """element.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-slice]');
+    if (button) trigger('click', { slice: Number(button.dataset.slice) });
+});"""
 """Tells which slice's button was clicked."""
 
 
@@ -55,7 +54,7 @@ def progress(done: int, total: int) -> str:
     told = f"Slice {done} of {total}" if done else f"Starting with {total} slices"
     first = "" if done else "<p>The first answer after a start takes some seconds longer.</p>"
     return (
-        f'<section class="la-card la-working"><h2 role="status">{told}</h2>'
+        f'<section class="la-card la-working"><div role="status"><h2>{told}</h2></div>'
         f'<div class="la-track" role="progressbar" aria-label="Slices done" aria-valuemin="0" aria-valuemax="{total}" '
         f'aria-valuenow="{done}"><span style="width:{100 * done / max(1, total):.1f}%"></span></div>{first}</section>'
     )
@@ -213,17 +212,3 @@ def result(row: SeriesRow) -> str:
 def _place(row: SeriesRow) -> str:
     where = "" if row.position is None else f", {row.position:.1f} mm"
     return f"Slice {row.number}{where}"
-
-
-def table(series: SeriesAnalysis) -> list[list[str | float | None]]:
-    """One row a slice in `COLUMNS`; numbers are numbers, so that the table sorts by them."""
-    return [_cells(row) for row in series.rows]
-
-
-def _cells(row: SeriesRow) -> list[str | float | None]:
-    scores = row.prediction.scores() if row.prediction else {}
-    shown = [round(100 * scores[label], 1) if label in scores else None for label in ("malignant", "benign", "normal")]
-    known = row.error or " ".join(finding.message for finding in row.quality.findings)
-    position = None if row.position is None else round(row.position, 1)
-    label = row.prediction.label.capitalize() if row.prediction else "\N{EN DASH}"
-    return [row.number, position, label, STATE[row.state], *shown, known]
