@@ -29,9 +29,12 @@ SORT_AND_OPEN = """element.addEventListener('click', (event) => {
 });"""
 """A click on a heading sorts by it, the highest first, then the lowest; one on a row opens its slice."""
 
-SHOWN = ("malignant", *(label for label in LABELS if label != "malignant"))
+OTHERS = tuple(label for label in LABELS if label != "malignant")
 
-HEADS = ("Slice", "Position (mm)", "Class", *(f"{label.capitalize()} (%)" for label in SHOWN), "Status", "What to know")
+HEADS = (
+    "Slice", "Malignant (%)", "Class", "Status", "Position (mm)", *(f"{label.capitalize()} (%)" for label in OTHERS),
+    "What to know",
+)  # fmt: skip
 
 
 def table(series: SeriesAnalysis) -> str:
@@ -53,12 +56,12 @@ def table(series: SeriesAnalysis) -> str:
 def _row(row: SeriesRow) -> str:
     scores = row.prediction.scores() if row.prediction else {}
     known = row.error or " ".join(finding.message for finding in row.quality.findings)
-    shares = [_number(100 * scores[label] if label in scores else None) for label in SHOWN]
     cells = (
-        _number(row.position),
+        _share(scores, "malignant"),
         _text(row.prediction.label.capitalize() if row.prediction else ""),
-        *shares,
         _text(STATE[row.state]),
+        _number(row.position),
+        *(_share(scores, label) for label in OTHERS),
         _text(known, "la-known"),
     )
     if row.error:
@@ -69,6 +72,10 @@ def _row(row: SeriesRow) -> str:
 
 def _head(number: int, shown: str) -> str:
     return f'<th scope="row" data-value="{number}">{shown}</th>'
+
+
+def _share(scores: dict[str, float], label: str) -> str:
+    return _number(100 * scores[label] if label in scores else None)
 
 
 def _number(value: float | None) -> str:
