@@ -6,6 +6,8 @@ All functions take ``grey``: (rows, columns) float32 in [0, 1], a slice as windo
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 import numpy as np
 
@@ -19,6 +21,10 @@ MIN_LUNG_SHARE = 0.004
 """Smallest region taken for a lung, as a share of the body's area; the trachea is smaller (about 0.2 %)."""
 
 
+_last = threading.local()
+"""Each thread's last slice and its outline: the gate, the model input and the map of a slice all ask for it."""
+
+
 def body_mask(grey: np.ndarray) -> np.ndarray:
     """The patient's outline, filled: lungs and airways inside it belong to it, table and clothing do not.
 
@@ -28,6 +34,13 @@ def body_mask(grey: np.ndarray) -> np.ndarray:
     """
     if max(grey.shape) > MAX_SIDE:
         return _enlarged(body_mask(_shrunk(grey)), grey.shape)
+    known = getattr(_last, "found", None)
+    if known is None or not np.array_equal(known[0], grey):
+        known = _last.found = (grey.copy(), _outlined(grey))
+    return known[1].copy()
+
+
+def _outlined(grey: np.ndarray) -> np.ndarray:
     side = max(grey.shape)
     # Sharp-kernel noise reaches beyond the threshold; a blur of 2 pixels in 512 quiets it and moves no edge.
     dense = (cv2.GaussianBlur(grey, (0, 0), side / 256) > BODY_LEVEL).astype(np.uint8)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,10 @@ from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import MODEL_WINDOW, Frame, prepare
 from lungapp.quality import assess
 from lungapp.registry import DEFAULT_MODEL, LABELS, MODELS, ModelSpec, get_spec
-from lungapp.results import ActivationMap, Analysis, Prediction
+from lungapp.results import ActivationMap, Analysis, Prediction, SeriesRow
+from lungapp.series import BATCH, Scores, look, run
 from lungapp.settings import WEIGHTS
-from lungapp.slices import Slice
+from lungapp.slices import Entry, Slice
 
 if TYPE_CHECKING:
     from lungapp.inference import LoadedModel, Output
@@ -94,21 +95,17 @@ class Engine:
         ------
         UnknownModel, UnknownTarget, UnknownMethod, WeightsError
         """
-        spec = MODELS[0] if model == ALL else get_spec(model)  # all models share one input
+        spec = _input_of(model)
         _check(target, method)
         clock = _Clock()
         quality = clock.time("quality", lambda: assess(item))
         overridden = override and quality.verdict == "reject"
         if quality.verdict == "reject" and not override:
             return Analysis(item, quality, model, timings_ms=clock.stop())
-        models = clock.time("load", lambda: self._all_models() if model == ALL else [self._model(spec)])
+        models = clock.time("load", lambda: self._models(model))
         prepared = clock.time("prepare", lambda: prepare(item, spec))
         outputs = clock.time("forward", lambda: [loaded.run(prepared[0]) for loaded in models])
-        predictions = tuple(loaded.predict(output.logits) for loaded, output in zip(models, outputs, strict=True))
-        ensemble = self._ensemble(predictions, models) if model == ALL else None
-        if overridden:
-            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
-            ensemble = ensemble and replace(ensemble, status="uncertain")
+        predictions, ensemble = self._scores(model, models, outputs, overridden)
         maps = clock.time(
             "maps",
             lambda: _maps(item, prepared, target, method, models, predictions, outputs, progress),
@@ -141,21 +138,43 @@ class Engine:
             maps.append(replace(found, faithfulness=measured))
         return replace(analysis, maps=tuple(maps), timings_ms=analysis.timings_ms | {"faithfulness": clock.elapsed()})
 
-    def _ensemble(self, predictions: tuple[Prediction, ...], models: list[LoadedModel]) -> Prediction:
-        """The mean of the calibrated probabilities.
+    def analyse_series(
+        self, entries: Sequence[Entry], model: str = DEFAULT_MODEL, override: bool = False, batch: int = BATCH
+    ) -> Iterator[SeriesRow]:
+        """Judge and score the slices of a series, one row each in their order, as they are done.
 
-        Its card says whether it is confident, where there is one of just these weights; else it is where all models
-        agree and each one is.
+        A slice that the gate rejects, or that cannot be read, is a row that says so; the others go on. Slices are read
+        a little ahead of the model, and only rows are kept, so memory does not grow with the number of slices. To
+        cancel, close the iterator.
+
+        Parameters
+        ----------
+        model, override : as for `analyse`.
+        batch : slices in one forward pass.
+
+        Raises
+        ------
+        UnknownModel, WeightsError : at once, before the first row.
         """
-        mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
-        card = self.ensemble_card()
-        if card and card.members == {loaded.spec.name: loaded.card.weights_sha256 for loaded in models}:
-            status = card.status_of(float(mean.max()))
-        else:
-            agreed = len({prediction.label for prediction in predictions}) == 1
-            confident = agreed and all(prediction.status == "confident" for prediction in predictions)
-            status = "confident" if confident else "uncertain"
-        return Prediction(ENSEMBLE, predictions[0].labels, mean, status)
+        spec, models = _input_of(model), self._models(model)
+
+        def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
+            outputs = zip(*(loaded.run_batch(pictures) for loaded in models), strict=True)
+            return [self._scores(model, models, one, forced) for one, forced in zip(outputs, overridden, strict=True)]
+
+        return run(entries, partial(look, spec=spec, model=model, override=override), score, batch)
+
+    def _models(self, model: str) -> list[LoadedModel]:
+        return self._all_models() if model == ALL else [self._model(get_spec(model))]
+
+    def _scores(self, model: str, models: Sequence[LoadedModel], outputs: Sequence[Output], overridden: bool) -> Scores:
+        """What ``models`` say of one slice, and their mean where all were asked; forced answers are never confident."""
+        predictions = tuple(loaded.predict(output.logits) for loaded, output in zip(models, outputs, strict=True))
+        ensemble = _mean(predictions, models, self.ensemble_card()) if model == ALL else None
+        if overridden:
+            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
+            ensemble = ensemble and replace(ensemble, status="uncertain")
+        return predictions, ensemble
 
     def _all_models(self) -> list[LoadedModel]:
         """Every model that can be loaded; raises the first one's error where none can."""
@@ -183,6 +202,26 @@ def _check(target: str, method: str) -> None:
     if target not in from_labels:
         raise UnknownTarget(f"Expected a class out of: {', '.join(from_labels)}. Received: {str(target)[:40]!r}")
     get_method(method)
+
+
+def _input_of(model: str) -> ModelSpec:
+    return MODELS[0] if model == ALL else get_spec(model)  # all models share one input
+
+
+def _mean(predictions: tuple[Prediction, ...], models: Sequence[LoadedModel], card: ModelCard | None) -> Prediction:
+    """The mean of the calibrated probabilities.
+
+    Its card says whether it is confident, where there is one of just these weights; else it is where all models agree
+    and each one is.
+    """
+    mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
+    if card and card.members == {loaded.spec.name: loaded.card.weights_sha256 for loaded in models}:
+        status = card.status_of(float(mean.max()))
+    else:
+        agreed = len({prediction.label for prediction in predictions}) == 1
+        confident = agreed and all(prediction.status == "confident" for prediction in predictions)
+        status = "confident" if confident else "uncertain"
+    return Prediction(ENSEMBLE, predictions[0].labels, mean, status)
 
 
 def _maps(

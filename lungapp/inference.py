@@ -40,8 +40,8 @@ class LoadedModel:
         self.run(np.zeros(spec.input_shape, np.float32))
 
     def run(self, picture: np.ndarray) -> Output:
-        """The one pass over one picture (size, size, 1) float32."""
-        return Output(*(output.numpy()[0] for output in self._forward(tf.constant(picture[None]))))
+        """The one pass over one picture (size, size, 1) float32: the batch of one."""
+        return self.run_batch(picture[None])[0]
 
     def run_batch(self, pictures: np.ndarray) -> list[Output]:
         """The one pass over several pictures (n, size, size, 1) float32; one `Output` each, in their order."""

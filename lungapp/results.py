@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from lungapp.slices import Slice
+from lungapp.slices import SetAside, Slice, SliceInfo, Unit
 
 Verdict = Literal["accept", "warn", "reject"]
 Status = Literal["confident", "uncertain", "rejected"]
+RowStatus = Literal["confident", "uncertain", "rejected", "failed"]
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,31 @@ class ActivationMap:
         return not self.values.any()
 
 
+class Scored:
+    """What follows from the predictions for one slice, and from their mean where all models spoke."""
+
+    predictions: tuple[Prediction, ...]
+    ensemble: Prediction | None
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The prediction to show first: the ensemble's where there is one."""
+        return self.ensemble or (self.predictions[0] if self.predictions else None)
+
+    @property
+    def status(self) -> Status:
+        return self.prediction.status if self.prediction else "rejected"
+
+    @property
+    def agreement(self) -> bool | None:
+        """Whether all models name the same class; None where fewer than two spoke."""
+        if len(self.predictions) < 2:
+            return None
+        return len({prediction.label for prediction in self.predictions}) == 1
+
+
 @dataclass(frozen=True, eq=False)
-class Analysis:
+class Analysis(Scored):
     """Everything one analysis yields.
 
     A rejected slice has no predictions and no maps. With one model there is one of each; with ``"all"`` one per
@@ -132,18 +156,98 @@ class Analysis:
     timings_ms: dict[str, float] = field(default_factory=dict)
     overridden: bool = False
 
-    @property
-    def prediction(self) -> Prediction | None:
-        """The prediction to show first: the ensemble's where there is one."""
-        return self.ensemble or (self.predictions[0] if self.predictions else None)
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """What is kept of a slice once it was scored; ``rows`` and ``columns`` are pixels."""
+
+    rows: int
+    columns: int
+    unit: Unit
+    info: SliceInfo
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesRow(Scored):
+    """What one slice of a series came to: scores, or the gate's reasons, or the error that kept it from being read.
+
+    Attributes
+    ----------
+    number : from 1, feet to head.
+    source : where it lies in what was handed in; never a file's name.
+    position : mm along the patient, or None.
+    model : what was asked for: a model's name, or ``"all"``.
+    slice : None where it could not be read.
+    error : plain text for a user; empty where nothing went wrong.
+    thumbnail : (rows, columns) uint8, small, as the models' window shows the slice; None where it could not be read.
+    """
+
+    number: int
+    source: str
+    position: float | None
+    model: str
+    slice: SliceFacts | None = None
+    quality: QualityReport = QualityReport()
+    predictions: tuple[Prediction, ...] = ()
+    ensemble: Prediction | None = None
+    overridden: bool = False
+    error: str = ""
+    thumbnail: np.ndarray | None = None
 
     @property
-    def status(self) -> Status:
-        return self.prediction.status if self.prediction else "rejected"
+    def maps(self) -> tuple[ActivationMap, ...]:
+        """None: a map is made when a slice is looked at."""
+        return ()
 
     @property
-    def agreement(self) -> bool | None:
-        """Whether all models name the same class; None where fewer than two spoke."""
-        if len(self.predictions) < 2:
-            return None
-        return len({prediction.label for prediction in self.predictions}) == 1
+    def state(self) -> RowStatus:
+        """The status, or that there is an error instead of one."""
+        return "failed" if self.error else self.status
+
+    @property
+    def malignant(self) -> float | None:
+        """The probability of malignant, of the ensemble where there is one; None where nothing was scored."""
+        return self.prediction.scores().get("malignant") if self.prediction else None
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What the scores of single slices come to together. Not validated on patients.
+
+    Attributes
+    ----------
+    value : the highest mean probability of malignant over `window` scored slices in a row; None where there are fewer.
+    slices : the numbers of the slices that mean is of.
+    maximum : the highest probability of malignant of a single slice, and ``maximum_slice`` its number; or None.
+    states : how many rows are confident, uncertain, rejected and failed.
+    labels : how many slices each class was predicted for.
+    """
+
+    window: int
+    value: float | None
+    slices: tuple[int, ...]
+    maximum: float | None
+    maximum_slice: int | None
+    states: dict[RowStatus, int]
+    labels: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesAnalysis:
+    """Everything a run over a series yields; ``rows`` has fewer than ``total`` rows where it was cancelled.
+
+    ``set_aside`` is what was handed in beside the series and is no slice of it, ``seconds`` how long the run took.
+    """
+
+    rows: tuple[SeriesRow, ...]
+    total: int
+    model: str
+    aggregate: Aggregate
+    cancelled: bool
+    seconds: float
+    set_aside: tuple[SetAside, ...] = ()
+
+    def most_suspicious(self, count: int) -> tuple[SeriesRow, ...]:
+        """At most ``count`` scored rows, the highest probability of malignant first."""
+        scored = [row for row in self.rows if row.malignant is not None]
+        return tuple(sorted(scored, key=lambda row: -(row.malignant or 0.0))[:count])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import socket
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +20,10 @@ from lungapp.methods import get_method
 from lungapp.preprocessing import to_input
 from lungapp.quality import assess
 from lungapp.registry import LABELS, MODELS, get_spec
-from lungapp.results import ActivationMap, Analysis, Faithfulness, Prediction
+from lungapp.results import ActivationMap, Analysis, Faithfulness, Prediction, SeriesRow
+from lungapp.series import Scores, look, run
 from lungapp.settings import Settings
-from lungapp.slices import Slice
+from lungapp.slices import Entry, Slice
 from lungapp.ui import build_demo, page_options
 
 if TYPE_CHECKING:
@@ -69,9 +72,10 @@ def make_card(name: str) -> ModelCard:
 
 
 class FakeEngine:
-    """Answers at once: a fixed score per model, and a blob on the upper left third as its map."""
+    """A fixed score per model, and a blob on the upper left third as its map; ``pace`` seconds a slice of a series."""
 
-    def __init__(self, cards: tuple[ModelCard, ...] | None = None) -> None:
+    def __init__(self, cards: tuple[ModelCard, ...] | None = None, pace: float = 0.0) -> None:
+        self.pace = pace
         self.calls: list[tuple[str, str, str]] = []
         self._cards = tuple(make_card(spec.name) for spec in MODELS) if cards is None else cards
 
@@ -115,6 +119,25 @@ class FakeEngine:
             maps.append(replace(found, faithfulness=tested))
         return replace(analysis, maps=tuple(maps))
 
+    def analyse_series(
+        self, entries: Sequence[Entry], model: str = "advanced_cnn", override: bool = False, batch: int = 8
+    ) -> Iterator[SeriesRow]:
+        """Slices brighter than others get a higher probability of malignant: it varies along a series."""
+        spec = MODELS[0] if model == "all" else get_spec(model)
+        names = [one.name for one in MODELS] if model == "all" else [model]
+
+        def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
+            return [self._series_scores(names, float(picture.mean()), model == "all") for picture in pictures]
+
+        return run(entries, partial(look, spec=spec, model=model, override=override), score, batch)
+
+    def _series_scores(self, names: list[str], level: float, together: bool) -> Scores:
+        time.sleep(self.pace)
+        malignant = float(np.clip(130 * (level - 0.2938), 0.02, 0.97))
+        scores = (0.8 * (1 - malignant), 0.2 * (1 - malignant), malignant)
+        predictions = tuple(_predict(name, scores) for name in names)
+        return predictions, _predict("ensemble", scores) if together else None
+
     def cards(self) -> tuple[ModelCard, ...]:
         return self._cards
 
@@ -133,6 +156,9 @@ class BrokenEngine(FakeEngine):
         self.error = error or WeightsMissing("Expected weights of Advanced CNN. Received: no such file.")
 
     def analyse(self, *_: Any, **__: Any) -> Analysis:
+        raise self.error
+
+    def analyse_series(self, *_: Any, **__: Any) -> Iterator[SeriesRow]:
         raise self.error
 
 

@@ -42,6 +42,5 @@ def test_cards_are_read_without_tensorflow():
 
 
 def test_the_import_rules_hold():
-    from importlinter.cli import lint_imports
-
-    assert lint_imports(config_filename=str(ROOT / "pyproject.toml")) == 0
+    """In an interpreter of its own: import-linter silences every logger there is."""
+    fresh("from importlinter.cli import lint_imports; raise SystemExit(lint_imports(config_filename='pyproject.toml'))")

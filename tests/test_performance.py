@@ -204,7 +204,7 @@ PATHS = [
 
 @pytest.mark.parametrize("value", [None, "x", [None], float("nan")], ids=repr)
 def test_any_piece_may_be_missing_or_nonsense(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(charts, "_draw", lambda fill, height, words: fill(Figure()) or words)  # writing SVG takes long
+    monkeypatch.setattr(charts, "draw", lambda fill, height, words: fill(Figure()) or words)  # writing SVG takes long
     card = full_card("resnet50")
     whole = model_evidence("ResNet-50", card)
     for path in PATHS:

@@ -39,7 +39,8 @@ for research and teaching. **{NOTICE}**
 - Benign cases come from 15 patients only. A benign answer carries the least weight.
 - Much of what tells the classes apart in this dataset is how the pictures were made, not what they show. The
   "Performance" tab therefore gives figures with similar slices kept apart, beside the usual ones.
-- One slice is not a scan: a nodule may lie on another slice.
+- One slice is not a scan: a nodule may lie on another slice. The "Series" tab scores many, one by one; its number for
+  all of them together was not validated on patients.
 - The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong where the class is
   right. Each map is tested: where blurring its hottest tenth lowers the probability no more than blurring other tenths
   does, the page says not to rely on it. Grad-CAM++ and Score-CAM hardly differ between classes in these models.
@@ -66,8 +67,10 @@ METHOD_NAMES = ", ".join(f"`{method.name}`" for method in METHODS)
 AFTER = f"""
 `model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that does not
 pass the input check comes back with the status `rejected` and without probabilities, unless `override` is true; every
-output then says so. `slice_number` picks a slice of a file that holds several. `method` is one
-of {METHOD_NAMES}; `faithfulness=True` also tests the map. `/models` gives the model cards.
+output then says so. `slice_number` picks a slice of a file that holds several. `method` is one of
+{METHOD_NAMES}; `faithfulness=True` also tests the map. `/analyse_series` takes `files`, `model` and `override` and
+gives a row a slice, their aggregate, which was not validated on patients, and the rows as CSV. `/models` gives the
+model cards.
 
 LungApp {__version__}, MIT licence.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,19 @@ MEMORY_SECONDS = 3600
 """How long a session's slice is kept in memory after its last use."""
 
 
-def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, records: Records) -> None:
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """What another part of the page needs to open a slice here: the values of `lay` belong into ``outputs``."""
+
+    opened: gr.State
+    outputs: list[Any]
+
+    def lay(self, opened: Opened, model: str | None) -> tuple[Any, ...]:
+        """Open ``opened`` at its first slice; ``model`` is the one to ask, None for the one asked before."""
+        return None, gr.skip() if model is None else model, *_opened(opened, loading=True)
+
+
+def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, records: Records) -> Desk:
     """Lay out the tab inside the current Blocks. ``records`` holds the model cards' data by model name."""
     opened = gr.State(None, time_to_live=MEMORY_SECONDS, delete_callback=close)
     insisted = gr.State("")
@@ -51,7 +64,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         with gr.Column(scale=2, min_width=280, elem_classes="la-side"):
             # No file types: clinical DICOM often has no extension, and the bytes are judged anyway.
             file = gr.File(label=FILE_LABEL, type="filepath", file_count="multiple", height=170, elem_id="la-file")
-            choices = [(_describe(spec, records), spec.name) for spec in MODELS]
+            choices = [(describe(spec, records), spec.name) for spec in MODELS]
             model = gr.Radio(choices, value=settings.default_model, label="Model", elem_id="la-model")
             button = gr.Button("Analyse", variant="primary", elem_id="la-button")
             _build_examples(find_examples(examples), file)
@@ -88,7 +101,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         api_visibility="private",
     )
     file.change(
-        lambda files, old: _opened(open_upload(files, settings.limits, old), bool(files)),
+        lambda files, old: _uploaded(files, settings, old),
         [file, opened],
         [opened, number, *outputs],
         show_progress="hidden",
@@ -114,9 +127,18 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         concurrency_id="model",
         api_visibility="private",
     )
+    return Desk(opened, [file, model, opened, number, *outputs])
 
 
-def _describe(spec: ModelSpec, records: Records) -> str:
+def _uploaded(files: list[str] | None, settings: Settings, old: Opened | None) -> Any:
+    """What a new upload, or none, changes; what another tab has laid here stays when it takes the old file away."""
+    if not files and old and old.lent:
+        return gr.skip()
+    return _opened(open_upload(files, settings.limits, old), bool(files))
+
+
+def describe(spec: ModelSpec, records: Records) -> str:
+    """A model's name and nature in a line, and whether it can be asked."""
     return f"{spec.title}: {spec.summary}" + ("" if spec.name in records else " Not available: no weights here.")
 
 

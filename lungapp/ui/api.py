@@ -1,7 +1,8 @@
-"""The endpoints for programs: ``/analyse`` and ``/models``. Everything else on the page is private."""
+"""The endpoints for programs: ``/analyse``, ``/analyse_series``, ``/models``. All else on the page is private."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,10 +12,14 @@ from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
 from lungapp.methods import DEFAULT_METHOD, METHODS
-from lungapp.reading import FORMATS, read_slice
+from lungapp.reading import FORMATS, read_slice, read_study
+from lungapp.report import facts
+from lungapp.results import SeriesAnalysis
+from lungapp.series import summarise
 from lungapp.settings import Settings
+from lungapp.slices import SetAside, Study
 from lungapp.ui.messages import to_gradio_error
-from lungapp.ui.uploads import Upload
+from lungapp.ui.uploads import Upload, hand_out
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -46,6 +51,18 @@ def build_api(engine: Engine, settings: Settings) -> None:
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
 
+    def analyse_series(files: list[str] | None, model: str, override: bool) -> tuple[dict[str, Any], str]:
+        try:
+            if not files:
+                raise UnreadableInput("Expected files. Received: nothing.")
+            with Upload(files) as upload:
+                series = _series(engine, read_study(upload.files, settings.limits), model, bool(override))
+            created = facts.now()
+            table = report.series_to_csv(series, _cards(engine), created)
+            return report.series_to_json(series, _cards(engine), created), str(hand_out("lungapp-series.csv", table))
+        except Exception as error:
+            raise to_gradio_error(error) from None
+
     def models() -> list[dict[str, Any]]:
         try:
             return [card.data for card in engine.cards()]
@@ -73,9 +90,35 @@ def build_api(engine: Engine, settings: Settings) -> None:
             api_description="Score one slice and show where the model looked. A rejected slice has no probabilities.",
             concurrency_id="model",
         )
+        many = [
+            gr.File(label="The slices of a series, or a ZIP of them", type="filepath", file_count="multiple"),
+            gr.Textbox(settings.default_model, label='Model name, or "all"'),
+            gr.Checkbox(False, label="Score slices that the input check rejects; their rows then say so"),
+        ]
+        gr.Button().click(
+            analyse_series,
+            many,
+            [gr.JSON(label="Series"), gr.File(label="One row a slice, as CSV")],
+            api_name="analyse_series",
+            api_description="Score every slice of the longest series in the files. A slice that cannot be scored is a "
+            "row that says why. The aggregate is not validated on patients.",
+            concurrency_id="series",
+            concurrency_limit=1,
+        )
         gr.Button().click(
             models, None, cards, api_name="models", api_description="The model cards: data, calibration and metrics."
         )
+
+
+def _series(engine: Engine, study: Study, model: str, override: bool) -> SeriesAnalysis:
+    """The longest series of ``study``, scored; other series are set aside. Raises `UnreadableInput` for none."""
+    if not study.series:
+        raise UnreadableInput(" ".join(dict.fromkeys(item.reason for item in study.set_aside)))
+    chosen, *others = study.series
+    started = time.perf_counter()
+    rows = list(engine.analyse_series(chosen.entries, model, override=override))
+    beside = [SetAside(other.title, "Another series; the one with the most slices was scored.") for other in others]
+    return summarise(rows, len(chosen.entries), model, started, (*study.set_aside, *beside))
 
 
 def _cards(engine: Engine) -> list[ModelCard]:

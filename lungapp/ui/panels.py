@@ -83,17 +83,17 @@ def pictures(item: Slice, activation: ActivationMap | None = None, testing: bool
     """
     grey = shrink(render_grey(item), LONGEST_SIDE)
     size = f"{item.rows} rows, {item.columns} columns"
-    plain = _figure(_image(grey, f"The uploaded CT slice, {size}"), "Slice", f"{size}, {item.info.format}")
+    plain = _figure(image(grey, f"The uploaded CT slice, {size}"), "Slice", f"{size}, {item.info.format}")
     if activation is None:
         return f'<div class="la-pictures la-single">{plain}</div>'
     title = get_spec(activation.model).title
-    heat = _image(render_heat(shrink(activation.values, LONGEST_SIDE)), "", "la-heat")
+    heat = image(render_heat(shrink(activation.values, LONGEST_SIDE)), "", "la-heat")
     where = f"highest in the {words.place_of_peak(activation.values)} of the picture"
     text = f"The slice with the attention of {title} for {activation.target} laid over it, " + (
         "which is blank" if activation.blank else where
     )
     heading = f"Attention for {activation.target}, {get_method(activation.method).title}"
-    overlay = _figure(_image(grey, text) + heat, heading, words.attention(activation), _tested(activation, testing))
+    overlay = _figure(image(grey, text) + heat, heading, words.attention(activation), _tested(activation, testing))
     return f'<div class="la-pictures">{plain}{overlay}</div>{_legend()}'
 
 
@@ -109,7 +109,7 @@ def background(analysis: Analysis, notes: tuple[str, ...] = ()) -> str:
     if analysis.model_input is not None:
         grey = np.rint(analysis.model_input * 255).astype(np.uint8)
         text = "The picture that the model was given: the body alone, cropped and scaled"
-        picture = _image(np.repeat(grey[..., None], 3, axis=2), text)
+        picture = image(np.repeat(grey[..., None], 3, axis=2), text)
         how = words.model_input(analysis.model_input.shape, analysis.slice.unit)
         parts.append(_figure(picture, "What the model was given", how))
     return f'<details class="la-background"><summary>{words.BACKGROUND}</summary>{"".join(parts)}</details>'
@@ -153,11 +153,12 @@ def _tested(activation: ActivationMap, testing: bool) -> str:
 
 
 def _legend() -> str:
-    bar = _image(render_colour_bar(), "Colour scale: dark is low, bright yellow is high attention")
+    bar = image(render_colour_bar(), "Colour scale: dark is low, bright yellow is high attention")
     note = "Relative to the highest value in this slice; not the outline of a lesion."
     return f'<div class="la-legend"><span>Low</span>{bar}<span>High</span><p>{note}</p></div>'
 
 
-def _image(picture: np.ndarray, text: str, kind: str = "") -> str:
+def image(picture: np.ndarray, text: str, kind: str = "") -> str:
+    """An RGB or RGBA picture as an element that holds it; ``text`` is for readers who do not see it."""
     data = base64.b64encode(to_png(picture)).decode("ascii")
     return f'<img class="{kind}" alt="{escape(text)}" src="data:image/png;base64,{data}">'

@@ -12,7 +12,9 @@ import shutil
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 GRACE_SECONDS = 60.0
@@ -26,16 +28,27 @@ class Upload:
     """The files of one upload, under numbers instead of their names; gone once closed or no longer referred to."""
 
     def __init__(self, files: Sequence[str | Path]) -> None:
+        self._me = object()
         self._folder = _own_folder()
+        self._users = {self._me}
         self.files = tuple(Path(self._folder.name, str(number)) for number in range(1, len(files) + 1))
         for file, own in zip(files, self.files, strict=True):
             with contextlib.suppress(OSError):  # what is missing is noticed, and said, by whoever reads it
                 _link(Path(file), own)
         _forget_later([Path(file) for file in files])
 
+    def share(self) -> Upload:
+        """The same files for somebody else, who closes what is given back; they are deleted with the last of all."""
+        other = copy(self)
+        other._me = object()
+        self._users.add(other._me)
+        return other
+
     def close(self) -> None:
-        """Delete the files; a second call changes nothing."""
-        self._folder.cleanup()
+        """Delete the files unless they are shared with somebody who needs them; a second call changes nothing."""
+        self._users.discard(self._me)
+        if not self._users:
+            self._folder.cleanup()
 
     def __enter__(self) -> Upload:
         return self
@@ -76,6 +89,16 @@ def _alive(process: int) -> bool:
     except OSError:  # somebody else's
         return True
     return True
+
+
+def hand_out(name: str, text: str) -> Path:
+    """A file called ``name`` for a program to fetch, in a folder of its own in Gradio's cache; it is deleted soon."""
+    folder = cache_folder() / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    file = folder / name
+    file.write_bytes(text.encode())
+    _forget_later([file])
+    return file
 
 
 def _link(file: Path, own: Path) -> None:
