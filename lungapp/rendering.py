@@ -87,6 +87,28 @@ def render_colour_bar(rows: int = 12, columns: int = 256) -> np.ndarray:
     return render_heat(np.tile(np.linspace(0.0, 1.0, columns, dtype=np.float32), (rows, 1)))
 
 
+def outline_hottest(map_values: np.ndarray, where: np.ndarray, share: float) -> list[np.ndarray]:
+    """Outlines round the hottest ``share`` of ``where``, or round all that is coloured there where that is less.
+
+    Parameters
+    ----------
+    map_values : (rows, columns) float in [0, 1].
+    where : (rows, columns) bool, such as the body.
+
+    Returns
+    -------
+    One (points, 2) int array of columns and rows for each outline; none where nothing is coloured.
+    """
+    inside = map_values[where]
+    area = min(round(share * inside.size), int((inside > 0).sum()))
+    if not area:
+        return []
+    least = np.partition(inside, -area)[-area]
+    mask = (where & (map_values >= least)).astype(np.uint8)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [cv2.approxPolyDP(outline, 0.7, True)[:, 0] for outline in outlines if len(outline) > 2]
+
+
 def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
     """``pixels`` (rows, columns[, channels]), scaled down so that no edge is longer than ``side``; a picture that fits
     already comes back as it is. For display only: what a model sees is resized in `lungapp.preprocessing`.

@@ -20,7 +20,7 @@ from lungapp.errors import LungAppError
 from lungapp.reading import Limits, read_slice
 from lungapp.reading.privacy import identifying
 from lungapp.report.dicom import to_secondary_capture, to_structured_report
-from lungapp.ui import panels, uploads
+from lungapp.ui import panels, uploads, viewer
 from lungapp.ui.opened import close, open_upload
 from tests.fakes import SERVER_WARNINGS, FakeEngine, serve
 from tests.reading.files import chest, make_dataset, write
@@ -100,7 +100,7 @@ def test_nothing_gets_into_any_report(canary: Path) -> None:
         "png": report.to_overlay_png(analysis),
         "secondary capture": to_secondary_capture(analysis),
         "structured report": to_structured_report(analysis),
-        "page": panels.answer(analysis) + panels.pictures(item) + panels.background(analysis),
+        "page": panels.answer(analysis, {}) + viewer.pictures(item) + panels.background(analysis),
     }
     assert {name: found for name, data in written.items() if (found := found_in(data))} == {}
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,9 +15,9 @@ from lungapp.errors import UnreadableInput
 from lungapp.methods import METHODS
 from lungapp.reading import Limits, read_slice
 from lungapp.registry import LABELS, MODELS
-from lungapp.results import ActivationMap, Faithfulness
+from lungapp.results import ActivationMap, Faithfulness, Prediction
 from lungapp.slices import Slice, SliceInfo
-from lungapp.ui import EXAMPLES, figures, messages, models, panels, words
+from lungapp.ui import EXAMPLES, figures, messages, models, panels, viewer, words
 from lungapp.ui.analyse import _analyser
 from lungapp.ui.examples import find_examples
 from lungapp.ui.opened import close, open_upload
@@ -58,7 +59,7 @@ def test_uploads_that_cannot_be_read_become_words(tmp_path: Path) -> None:
 
 def test_the_answer_says_class_status_and_record() -> None:
     item = read_slice(PHANTOM)
-    text = panels.answer(FakeEngine().analyse(item, "resnet50"), make_card("resnet50").data)
+    text = panels.answer(FakeEngine().analyse(item, "resnet50"), {"resnet50": make_card("resnet50").data})
     for part in ("Benign", "Uncertain", "ResNet-50", "50 %", "71 % of 105 held-out slices", "60 to 80 %"):
         assert part in text
     for label in LABELS:
@@ -67,8 +68,18 @@ def test_the_answer_says_class_status_and_record() -> None:
 
 def test_the_answer_of_all_models_is_their_means() -> None:
     item = read_slice(PHANTOM)
-    text = panels.answer(FakeEngine().analyse(item, "all"), {"calibration": RULE})
+    records = {spec.name: make_card(spec.name).data for spec in MODELS} | {"ensemble": {"calibration": RULE}}
+    text = panels.answer(FakeEngine().analyse(item, "all"), records)
     assert "The mean of all models gives this slice a probability of" in text
+    assert "The models disagree: Basic CNN says normal; ResNet-50 says benign; Advanced CNN says malignant." in text
+    assert text.count("71 % of 105 held-out slices") == len(MODELS)
+    assert "disagree" not in panels.answer(FakeEngine().analyse(item, "resnet50"), records)
+
+
+def test_agreement_is_no_second_opinion() -> None:
+    same = [Prediction(spec.name, LABELS, np.array([0.1, 0.2, 0.7]), "uncertain") for spec in MODELS]
+    assert words.agreement(same).startswith("All 3 models say malignant.")
+    assert "no second opinion" in words.agreement(same)
 
 
 RULE = {"confident_above": 0.93, "target_accuracy": 0.9}
@@ -143,7 +154,7 @@ def map_tested(probability: float, hottest: float, others: tuple[float, ...], sh
 )
 def test_what_a_map_is_worth_is_said_in_words(item: ActivationMap, text: str) -> None:
     assert words.faithfulness(item) == text
-    shown = panels.pictures(Slice(np.zeros((4, 4)), "grey"), item)
+    shown = viewer.tested([item])
     assert ("la-supported" in shown) == item.faithfulness.supported
     assert words.TESTING not in shown
 
@@ -154,14 +165,15 @@ def test_a_map_outside_the_body_is_said_to_be() -> None:
 
 
 def test_a_map_that_is_being_tested_says_so_and_a_blank_one_that_it_is_blank() -> None:
-    item = Slice(np.zeros((4, 4)), "grey")
     untested = replace(map_tested(0.9, 0.5, (0.1,)), faithfulness=None)
     assert words.faithfulness(untested) == ""
-    assert words.TESTING in panels.pictures(item, untested, testing=True)
+    assert words.TESTING in viewer.tested([untested], testing=True)
+    assert viewer.tested([untested]) == ""
     blank = replace(untested, values=np.zeros((4, 4), np.float32), inside_lungs=None)
-    shown = panels.pictures(item, blank, testing=True)
-    assert words.TESTING not in shown
+    assert viewer.tested([blank], testing=True) == ""
+    shown = viewer.pictures(Slice(np.zeros((4, 4)), "grey"), [blank])
     assert "nothing is coloured" in shown
+    assert "<svg" not in shown, "and nothing has a contour"
 
 
 class FaultyTest(FakeEngine):
@@ -175,9 +187,9 @@ def test_a_fault_of_the_test_leaves_the_answer(caplog: pytest.LogCaptureFixture)
     first, second = answer(opened, 1, "advanced_cnn", "predicted", "gradcam", "")
     close(opened)
     assert "Malignant" in first[0]
-    assert second[0] == first[0]
-    assert words.TESTING in first[1]
-    assert words.TESTING not in second[1]
+    assert second[:2] == (gr.skip(), gr.skip()), "answer and pictures stay as they are"
+    assert words.TESTING in first[2]
+    assert second[2] == ""
     assert "secret" not in caplog.text
 
 
@@ -191,7 +203,7 @@ def test_every_method_has_a_title_and_a_sentence() -> None:
 def test_markup_in_findings_and_messages_is_escaped() -> None:
     assert "<script>" not in panels.failure("<script>", "<script>")
     item = Slice(np.zeros((300, 300)), "grey", SliceInfo("<script>"))
-    assert "<script>" not in panels.pictures(item)
+    assert "<script>" not in viewer.pictures(item)
 
 
 def test_figures_may_be_missing_or_plain() -> None:
@@ -248,8 +260,8 @@ def test_examples_are_labelled_and_damaged_ones_left_out(tmp_path: Path) -> None
 def test_the_overlay_layer_blends_as_the_overlay_does() -> None:
     item = read_slice(PHANTOM)
     activation = FakeEngine().analyse(item, "advanced_cnn").maps[0]
-    text = panels.pictures(item, activation)
+    text = viewer.pictures(item, [activation])
     assert text.count("<img") == 4, "slice, slice below the layer, layer, colour bar"
     assert text.count('alt=""') == 1, "only the layer is without words of its own"
     assert "highest in the upper left of the picture" in text
-    assert panels.pictures(item).count("<img") == 1, "a rejected slice has no overlay"
+    assert viewer.pictures(item).count("<img") == 1, "a rejected slice has no overlay"

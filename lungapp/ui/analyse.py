@@ -16,7 +16,7 @@ from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.rendering import DEFAULT_OPACITY
 from lungapp.results import Analysis
 from lungapp.settings import Settings
-from lungapp.ui import panels
+from lungapp.ui import panels, viewer, words
 from lungapp.ui.downloads import build_downloads, offer
 from lungapp.ui.examples import Example, find_examples
 from lungapp.ui.messages import explain
@@ -51,9 +51,9 @@ class Desk:
     opened: gr.State
     outputs: list[Any]
 
-    def lay(self, opened: Opened, model: str | None) -> tuple[Any, ...]:
-        """Open ``opened`` at its first slice; ``model`` is the one to ask, None for the one asked before."""
-        return None, gr.skip() if model is None else model, *_opened(opened, loading=True)
+    def lay(self, opened: Opened, model: str) -> tuple[Any, ...]:
+        """Open ``opened`` at its first slice; ``model`` is the one to ask."""
+        return None, model, *_opened(opened, loading=True)
 
 
 def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, records: Records) -> Desk:
@@ -64,7 +64,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         with gr.Column(scale=2, min_width=280, elem_classes="la-side"):
             # No file types: clinical DICOM often has no extension, and the bytes are judged anyway.
             file = gr.File(label=FILE_LABEL, type="filepath", file_count="multiple", height=170, elem_id="la-file")
-            choices = [(describe(spec, records), spec.name) for spec in MODELS]
+            choices = [*((describe(spec, records), spec.name) for spec in MODELS), (words.ALL_MODELS, "all")]
             model = gr.Radio(choices, value=settings.default_model, label="Model", elem_id="la-model")
             button = gr.Button("Analyse", variant="primary", elem_id="la-button")
             _build_examples(find_examples(examples), file)
@@ -73,6 +73,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
             insist = gr.Button(INSIST, visible=False, size="sm", elem_id="la-insist")
             number = gr.Slider(1, 2, 1, step=1, label="Slice", visible=False, elem_id="la-number")
             pictures = gr.HTML("", elem_id="la-pictures")
+            tested = gr.HTML("", elem_id="la-tested")
             with gr.Row(visible=False, elem_id="la-map") as controls:
                 targets = [("Predicted", "predicted"), *((label.capitalize(), label) for label in LABELS)]
                 target = gr.Radio(targets, value="predicted", label="Class to explain", scale=3, min_width=250)
@@ -90,7 +91,8 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
                 )
             busy = gr.HTML("", elem_id="la-busy")
             downloads = build_downloads(records)
-    outputs = [answer, pictures, controls, insist, *downloads.outputs]
+            background = gr.HTML("", elem_id="la-background")
+    outputs = [answer, pictures, tested, controls, insist, background, *downloads.outputs]
     opacity.change(None, opacity, None, js=SET_OPACITY, api_visibility="private")
     opened.change(None, js=SHOW_ANSWER, api_visibility="private")
     method.change(
@@ -123,7 +125,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         outputs,
         trigger_mode="always_last",
         show_progress="minimal",
-        show_progress_on=[answer, pictures, busy],
+        show_progress_on=[answer, pictures, tested, busy],
         concurrency_id="model",
         api_visibility="private",
     )
@@ -174,11 +176,11 @@ def _analyser(engine: Engine, records: Records) -> Callable[..., Iterator[tuple[
             tell = partial(progress, desc=get_method(method).title)
             override = insisted == opened.key(number)
             analysis = engine.analyse(item, model, target, method, override, tell)
-            yield _answered(analysis, records, opened.notes, testing=True)
+            yield _answered(analysis, records, opened.notes)
             if any(not found.blank for found in analysis.maps):
-                yield _answered(_tested(engine, analysis), records, opened.notes)
+                yield _again(_tested(engine, analysis))
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked
-            yield _shown(panels.failure(explain(error), OTHER_MODEL), panels.pictures(item) if item else "")
+            yield _shown(panels.failure(explain(error), OTHER_MODEL), viewer.pictures(item) if item else "")
 
     return answer
 
@@ -192,17 +194,24 @@ def _tested(engine: Engine, analysis: Analysis) -> Analysis:
         return analysis
 
 
-def _answered(analysis: Analysis, records: Records, notes: tuple[str, ...], testing: bool = False) -> tuple[Any, ...]:
-    activation = analysis.maps[0] if analysis.maps else None
-    card = panels.answer(analysis, records.get(analysis.prediction.model) if analysis.prediction else None)
-    shown = panels.pictures(analysis.slice, activation, testing) + panels.background(analysis, notes)
-    return _shown(card, shown, analysis)
+def _answered(analysis: Analysis, records: Records, notes: tuple[str, ...]) -> tuple[Any, ...]:
+    card = panels.answer(analysis, records)
+    pictures, tested = viewer.pictures(analysis.slice, analysis.maps), viewer.tested(analysis.maps, testing=True)
+    return _shown(card, pictures, tested, panels.background(analysis, notes), analysis)
 
 
-def _shown(answer: str, pictures: str = "", analysis: Analysis | None = None) -> tuple[Any, ...]:
-    has_map = bool(analysis and analysis.maps)
-    refused = bool(analysis and not analysis.prediction)
-    return answer, pictures, gr.update(visible=has_map), gr.update(visible=refused), *offer(analysis)
+def _again(analysis: Analysis) -> tuple[Any, ...]:
+    """What the test of the maps changes: the pictures, which are large, and may be zoomed into, stay."""
+    stay = gr.skip()
+    return stay, stay, viewer.tested(analysis.maps), stay, stay, stay, *offer(analysis)
+
+
+def _shown(
+    answer: str, pictures: str = "", tested: str = "", background: str = "", analysis: Analysis | None = None
+) -> tuple[Any, ...]:
+    has_map, refused = bool(analysis and analysis.maps), bool(analysis and not analysis.prediction)
+    controls, insist = gr.update(visible=has_map), gr.update(visible=refused)
+    return answer, pictures, tested, controls, insist, background, *offer(analysis)
 
 
 def _build_examples(examples: list[Example], file: gr.File) -> None:

@@ -238,8 +238,7 @@ def _opener(desk: Desk) -> Callable[..., tuple[Any, ...]]:
         if ready is None or not isinstance(number, int):
             return gr.skip(), *(gr.skip() for _ in desk.outputs)
         close(old)
-        model = None if ready.series.model == "all" else ready.series.model
-        return gr.update(selected=ANALYSIS_TAB), *desk.lay(ready.opened.lend(number), model)
+        return gr.update(selected=ANALYSIS_TAB), *desk.lay(ready.opened.lend(number), ready.series.model)
 
     return open_slice
 

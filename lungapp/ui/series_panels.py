@@ -12,7 +12,7 @@ from lungapp.rendering import render_grey, render_heat, shrink
 from lungapp.report.facts import NOTICE, STATE, aggregate_in_words, title_of
 from lungapp.results import Analysis, SeriesAnalysis, SeriesRow
 from lungapp.ui import charts, words
-from lungapp.ui.panels import image
+from lungapp.ui.viewer import image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

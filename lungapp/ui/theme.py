@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.themes.utils import colors, sizes
 
 from lungapp.settings import Settings
+from lungapp.ui import viewer
 from lungapp.ui.demo import EXAMPLES
 
 STYLE = Path(__file__).with_name("style.css")
@@ -80,8 +81,8 @@ def page_options(settings: Settings, examples: Path = EXAMPLES) -> dict[str, Any
     """Arguments for ``launch()``: looks, limits, and nothing that lets a patient's picture leave the page."""
     return {
         "theme": build_theme(),
-        "css_paths": STYLE,
-        "head": HEAD,
+        "css_paths": [STYLE, viewer.STYLE],
+        "head": f"{HEAD}<script>{viewer.SCRIPT.read_text(encoding='utf-8')}</script>",
         "footer_links": ["api"],
         "max_file_size": settings.limits.max_bytes,
         "allowed_paths": [str(examples.resolve())],

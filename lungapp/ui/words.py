@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lungapp.preprocessing import MODEL_WINDOW
-from lungapp.results import ActivationMap, Status
+from lungapp.registry import get_spec
+from lungapp.results import ActivationMap, Prediction, Status
 from lungapp.slices import SliceInfo, Unit
 
 REJECTED = "This picture did not pass the input check, so no model was asked."
@@ -21,6 +22,31 @@ NO_RELIANCE = "Do not rely on this answer."
 NOT_FAITHFUL = "The map does not mark what this model relied on: do not rely on this map."
 OUTSIDE = "Everything coloured lies outside the body."
 TESTING = "Testing whether this map marks what the model relied on \u2026"
+
+SLICE = "Slice"
+LAYOUT = "Layout"
+LAYOUTS = {"side": "Side by side", "slider": "Slider", "overlay": "Overlay alone"}
+LAYERS = {"heat": "Overlay", "outline": "Contour of the hottest tenth of the body"}
+DIVIDER = "Divider: overlay on its right (%)"
+WINDOW, CENTRE, WIDTH = "Window", "Centre", "Width"
+WINDOWS = {
+    "model": "As the model saw it",
+    "lung": "Lung",
+    "mediastinum": "Mediastinum",
+    "bone": "Bone",
+    "free": "Your own",
+}
+ZOOM, NEARER, FARTHER, WHOLE, ZOOMED = "Zoom", "Zoom in", "Zoom out", "Whole slice", "Zoom {} %"
+KEYS = (
+    "On a picture: + and - zoom, arrows or dragging move, 0 shows the whole slice; after a click the wheel zooms too."
+)
+LOW, HIGH = "Low", "High"
+SCALE = "Colour scale: dark is low, bright yellow is high attention"
+RELATIVE = "Relative to the highest value in this slice; not the outline of a lesion."
+ALL_MODELS = "All models: each one's answer side by side, and their mean"
+EACH_MODEL = "Each model on its own"
+GIVEN = "What the model was given"
+PROBABILITIES = "Probability of each class"
 
 
 def status(name: Status, calibration: Mapping[str, Any]) -> str:
@@ -41,6 +67,15 @@ def status(name: Status, calibration: Mapping[str, Any]) -> str:
     if name == "confident":
         return f"The probability reaches {level}. Such an answer can still be wrong."
     return f"The probability is below {level}. {NO_RELIANCE}"
+
+
+def agreement(predictions: Sequence[Prediction]) -> str:
+    """Whether several models name the same class, and what that is worth."""
+    named = [(get_spec(item.model).title, item.label) for item in predictions]
+    if len({label for _, label in named}) == 1:
+        return f"All {len(named)} models say {named[0][1]}. They learnt from the same slices: no second opinion."
+    said = "; ".join(f"{title} says {label}" for title, label in named)
+    return f"The models disagree: {said}. Their mean hides that. {NO_RELIANCE}"
 
 
 def _share(value: Any) -> float | None:

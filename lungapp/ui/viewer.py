@@ -1,0 +1,171 @@
+"""The slice and its maps as HTML. Everything else about looking at them happens in the browser (``viewer.js``).
+
+Pictures are inside the page: none is written to the server's disk, and neither zoom nor window, layout, opacity or
+contour asks the server again. Everything that is not literally here is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from lungapp.anatomy import body_mask
+from lungapp.faithfulness import TENTH
+from lungapp.methods import get_method
+from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.registry import get_spec
+from lungapp.rendering import outline_hottest, render_colour_bar, render_grey, render_heat, shrink, to_png
+from lungapp.results import ActivationMap
+from lungapp.slices import PRESETS, Slice, Window
+from lungapp.ui import words
+
+SCRIPT = Path(__file__).with_suffix(".js")
+STYLE = Path(__file__).with_suffix(".css")
+
+LONGEST_SIDE = 1024
+"""Pictures on the page are scaled down to this, in pixels; scores and maps are made from the whole slice."""
+
+
+def pictures(item: Slice, maps: Sequence[ActivationMap] = ()) -> str:
+    """The slice, and beside it the slice with each model's attention laid over it."""
+    grey = shrink(render_grey(item), LONGEST_SIDE)
+    size = f"{item.rows} rows, {item.columns} columns"
+    title, caption = words.SLICE, f"{size}, {item.info.format}"
+    plain = _figure(_base(grey, f"The uploaded CT slice, {size}"), "", title, caption, "la-original")
+    overlays = [_overlay(item, grey, found, len(maps) > 1) for found in maps]
+    kind = "la-single" if not maps else "la-several" if len(maps) > 1 else ""
+    divider = (
+        f'<label class="la-divider">{words.DIVIDER} <input type="range" data-do="split" min="0" max="100" value="50">'
+        "</label>"
+        if maps
+        else ""
+    )
+    held = f' data-hu="{_packed(item)}"' if item.unit == "HU" else ""
+    return (
+        f'<la-viewer data-key="{zlib.crc32(grey.tobytes()):08x}" data-rows="{grey.shape[0]}" '
+        f'data-columns="{grey.shape[1]}" data-layout="side"{held}>{_tools(bool(maps), bool(held))}'
+        f'<div class="la-pictures {kind}">{plain}{"".join(overlays)}</div>{divider}'
+        f'<p class="la-keys" id="la-keys">{words.KEYS}</p></la-viewer>{_legend() if maps else ""}'
+    )
+
+
+def tested(maps: Sequence[ActivationMap], testing: bool = False) -> str:
+    """Whether each map can be relied on; empty where that was not measured and will not be.
+
+    ``testing`` says that it is being measured.
+    """
+    said = []
+    for found in maps:
+        kind, text = "", words.faithfulness(found)
+        if found.faithfulness:
+            kind = " la-supported" if found.faithfulness.supported else " la-unsupported"
+        elif testing and not found.blank:
+            text = words.TESTING
+        name = f"<strong>{escape(get_spec(found.model).title)}.</strong> " if len(maps) > 1 else ""
+        said.append(f'<p class="la-tested{kind}">{name}{escape(text)}</p>' if text else "")
+    return "".join(said)
+
+
+def image(picture: np.ndarray, text: str, kind: str = "") -> str:
+    """An RGB or RGBA picture as an element that holds it; ``text`` is for readers who do not see it."""
+    data = base64.b64encode(to_png(picture)).decode("ascii")
+    return f'<img class="{kind}" alt="{escape(text)}" src="data:image/png;base64,{data}">'
+
+
+def _overlay(item: Slice, grey: np.ndarray, found: ActivationMap, named: bool) -> str:
+    title = get_spec(found.model).title
+    values = shrink(found.values, LONGEST_SIDE)
+    where = "which is blank" if found.blank else f"highest in the {words.place_of_peak(found.values)} of the picture"
+    text = f"The slice with the attention of {title} for {found.target} laid over it, {where}"
+    heading = f"{f'{title}: a' if named else 'A'}ttention for {found.target}, {get_method(found.method).title}"
+    body = body_mask(shrink(item.windowed(MODEL_WINDOW), LONGEST_SIDE))
+    veil = image(render_heat(values), "", "la-heat") + _contour(values, body)
+    return _figure(_base(grey, text), veil, heading, words.attention(found))
+
+
+def _base(grey: np.ndarray, text: str) -> str:
+    """The slice in the models' window, and a canvas above it on which the browser draws it in another."""
+    rows, columns = grey.shape[:2]
+    return f'{image(grey, text)}<canvas width="{columns}" height="{rows}" aria-hidden="true"></canvas>'
+
+
+def _contour(values: np.ndarray, body: np.ndarray) -> str:
+    outlines = outline_hottest(values, body, TENTH)
+    drawn = "".join(f"M{'L'.join(f'{x + 0.5} {y + 0.5}' for x, y in outline)}Z" for outline in outlines)
+    box = f'viewBox="0 0 {values.shape[1]} {values.shape[0]}" preserveAspectRatio="none" aria-hidden="true"'
+    return f'<svg {box}><path class="la-halo" d="{drawn}"/><path d="{drawn}"/></svg>' if drawn else ""
+
+
+def _figure(base: str, veil: str, title: str, caption: str, kind: str = "") -> str:
+    above = f'<div class="la-veil"><div class="la-layers">{veil}</div></div>' if veil else ""
+    stack = (
+        f'<div class="la-stack" tabindex="0" role="group" aria-label="{escape(title)}" aria-describedby="la-keys">'
+        f'<div class="la-layers">{base}</div>{above}</div>'
+    )
+    return (
+        f'<figure class="{kind}">{stack}<figcaption><strong>{escape(title)}</strong> {escape(caption)}</figcaption>'
+        "</figure>"
+    )
+
+
+def _tools(overlay: bool, windows: bool) -> str:
+    zoom = (
+        f'<fieldset><legend class="la-unseen">{words.ZOOM}</legend>'
+        f'<button type="button" data-do="farther" aria-label="{words.FARTHER}">&minus;</button>'
+        f'<button type="button" data-do="nearer" aria-label="{words.NEARER}">+</button>'
+        f'<button type="button" data-do="whole">{words.WHOLE}</button></fieldset>'
+        f'<output data-text="{words.ZOOMED}">{words.ZOOMED.format(100)}</output>'
+    )
+    tools = _layouts() if overlay else ""
+    return f'<div class="la-tools">{tools}{_windows() if windows else ""}{zoom}</div>'
+
+
+def _layouts() -> str:
+    radios = "".join(
+        f'<label><input type="radio" name="la-layout" data-do="layout" value="{value}"'
+        f"{' checked' if value == 'side' else ''}>{title}</label>"
+        for value, title in words.LAYOUTS.items()
+    )
+    boxes = "".join(
+        f'<label><input type="checkbox" data-do="{name}"{" checked" if name == "heat" else ""}>{title}</label>'
+        for name, title in words.LAYERS.items()
+    )
+    return f'<fieldset><legend class="la-unseen">{words.LAYOUT}</legend>{radios}</fieldset>{boxes}'
+
+
+def _windows() -> str:
+    def option(name: str, title: str, window: Window) -> str:
+        return (
+            f'<option value="{name}" data-centre="{window.centre:.0f}" data-width="{window.width:.0f}">{title}</option>'
+        )
+
+    presets = option("model", words.WINDOWS["model"], MODEL_WINDOW)
+    presets += "".join(option(name, words.WINDOWS[name], window) for name, window in PRESETS.items())
+    fields = "".join(
+        f'<label>{title} <input type="number" data-do="{name}" step="10" min="{least}" max="4000" value="{value:.0f}">'
+        " HU</label>"
+        for name, title, least, value in (
+            ("centre", words.CENTRE, -2000, MODEL_WINDOW.centre),
+            ("width", words.WIDTH, 1, MODEL_WINDOW.width),
+        )
+    )
+    select = f'<select data-do="preset">{presets}<option value="free">{words.WINDOWS["free"]}</option></select>'
+    return f"<label>{words.WINDOW} {select}</label>{fields}"
+
+
+def _packed(item: Slice) -> str:
+    """The slice's HU for the browser: zlib, little-endian int16, each pixel as the difference from the one before."""
+    pixels = np.clip(np.rint(shrink(item.pixels, LONGEST_SIDE)), -32768, 32767).astype(np.int16).ravel()
+    steps = pixels.copy()
+    steps[1:] -= pixels[:-1]
+    return base64.b64encode(zlib.compress(steps.astype("<i2").tobytes(), 3)).decode("ascii")
+
+
+def _legend() -> str:
+    bar = image(render_colour_bar(), words.SCALE)
+    return f'<div class="la-legend"><span>{words.LOW}</span>{bar}<span>{words.HIGH}</span><p>{words.RELATIVE}</p></div>'
