@@ -118,8 +118,8 @@ def _tools(overlay: bool, windows: bool) -> str:
         f'<fieldset><legend class="la-unseen">{words.ZOOM}</legend>'
         f'<button type="button" data-do="farther" aria-label="{words.FARTHER}">&minus;</button>'
         f'<button type="button" data-do="nearer" aria-label="{words.NEARER}">+</button>'
-        f'<button type="button" data-do="whole">{words.WHOLE}</button></fieldset>'
-        f'<output data-text="{words.ZOOMED}">{words.ZOOMED.format(100)}</output>'
+        f'<button type="button" data-do="whole">{words.WHOLE}</button>'
+        f'<output data-text="{words.ZOOMED}">{words.ZOOMED.format(100)}</output></fieldset>'
     )
     tools = _layouts() if overlay else ""
     return f'<div class="la-tools">{tools}{_windows() if windows else ""}{zoom}</div>'
@@ -135,7 +135,7 @@ def _layouts() -> str:
         f'<label><input type="checkbox" data-do="{name}"{" checked" if name == "heat" else ""}>{title}</label>'
         for name, title in words.LAYERS.items()
     )
-    return f'<fieldset><legend class="la-unseen">{words.LAYOUT}</legend>{radios}</fieldset>{boxes}'
+    return f'<fieldset class="la-layouts"><legend class="la-unseen">{words.LAYOUT}</legend>{radios}</fieldset>{boxes}'
 
 
 def _windows() -> str:
@@ -154,8 +154,10 @@ def _windows() -> str:
             ("width", words.WIDTH, 1, MODEL_WINDOW.width),
         )
     )
-    select = f'<select data-do="preset">{presets}<option value="free">{words.WINDOWS["free"]}</option></select>'
-    return f"<label>{words.WINDOW} {select}</label>{fields}"
+    return (
+        f'<span><label for="la-window">{words.WINDOW}</label> <select id="la-window" data-do="preset">{presets}'
+        f'<option value="free">{words.WINDOWS["free"]}</option></select></span>{fields}'
+    )
 
 
 def _packed(item: Slice) -> str:
