@@ -9,6 +9,8 @@
     LUNGAPP_MAX_RATIO        how many times larger a packed file may unpack      (default 1000)
     LUNGAPP_WEIGHTS          folder of the models' weights and cards             (default the repository's weights/)
     LUNGAPP_DEFAULT_MODEL    the model picked when none is named                 (default `registry.DEFAULT_MODEL`)
+    LUNGAPP_DATA             folder of the dataset, to show training slices like the one analysed (default none)
+    LUNGAPP_MCP              "1": the endpoints are MCP tools too; needs the package "mcp" (default off)
 
 An unset or empty variable means the default. Host and port are Gradio's own GRADIO_ variables.
 """
@@ -18,11 +20,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from lungapp.errors import InvalidSetting, UnknownModel
 from lungapp.reading import Limits
 from lungapp.registry import DEFAULT_MODEL, get_spec
+
+FolderT = TypeVar("FolderT", Path, None)
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -45,6 +51,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     weights: Path = WEIGHTS
     default_model: str = DEFAULT_MODEL
+    data: Path | None = None
+    mcp: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -58,6 +66,8 @@ class Settings:
             ),
             weights=_folder(environ, "LUNGAPP_WEIGHTS", WEIGHTS),
             default_model=_model(environ, "LUNGAPP_DEFAULT_MODEL", DEFAULT_MODEL),
+            data=_folder(environ, "LUNGAPP_DATA", None),
+            mcp=_mcp(environ),
         )
 
 
@@ -72,13 +82,24 @@ def _integer(environ: Mapping[str, str], name: str, default: int, allowed: tuple
     return int(text)
 
 
-def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:
+def _folder(environ: Mapping[str, str], name: str, default: FolderT) -> Path | FolderT:
     text = environ.get(name, "").strip()
     folder = Path(text).expanduser() if text else default
     # A folder that was asked for must be there; a missing default is `WeightsMissing`, later and per model.
-    if text and not folder.is_dir():
+    if text and not (folder and folder.is_dir()):
         raise InvalidSetting(f"Expected {name} to be an existing folder. Received: a path that is not one.")
     return folder
+
+
+def _mcp(environ: Mapping[str, str]) -> bool:
+    text = environ.get("LUNGAPP_MCP", "").strip()
+    if text not in ("", "0", "1"):
+        raise InvalidSetting(f"Expected LUNGAPP_MCP to be 0 or 1. Received: {text[:40]!r}")
+    if text == "1" and not find_spec("mcp"):
+        raise InvalidSetting(
+            "Expected the package mcp for LUNGAPP_MCP (pip install 'gradio[mcp]'). Received: no such package."
+        )
+    return text == "1"
 
 
 def _model(environ: Mapping[str, str], name: str, default: str) -> str:

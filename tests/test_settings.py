@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lungapp import settings as settings_module
 from lungapp.errors import InvalidSetting, LungAppError
 from lungapp.registry import DEFAULT_MODEL, MODELS
 from lungapp.settings import RANGES, WEIGHTS, Settings
@@ -27,12 +28,14 @@ def test_every_variable_is_read(tmp_path):
             "LUNGAPP_MAX_PIXELS": " 262144 ",
             "LUNGAPP_WEIGHTS": str(tmp_path),
             "LUNGAPP_DEFAULT_MODEL": MODELS[0].name,
+            "LUNGAPP_DATA": str(tmp_path),
         }
     )
     assert settings.limits.max_bytes == 1048576
     assert settings.limits.max_pixels == 262144
     assert settings.weights == tmp_path
     assert settings.default_model == MODELS[0].name
+    assert settings.data == tmp_path
 
 
 def test_the_process_environment_is_the_default(monkeypatch):
@@ -40,7 +43,7 @@ def test_the_process_environment_is_the_default(monkeypatch):
     assert Settings.from_env().limits.max_bytes == 2048
 
 
-@pytest.mark.parametrize("name", [*LIMITS, "LUNGAPP_WEIGHTS", "LUNGAPP_DEFAULT_MODEL"])
+@pytest.mark.parametrize("name", [*LIMITS, "LUNGAPP_WEIGHTS", "LUNGAPP_DEFAULT_MODEL", "LUNGAPP_DATA", "LUNGAPP_MCP"])
 def test_empty_means_default(name):
     assert Settings.from_env({name: " "}) == Settings()
 
@@ -55,6 +58,8 @@ def test_empty_means_default(name):
         *[(name, str(value)) for name, (low, high) in LIMITS.items() for value in (low - 1, high + 1)],
         ("LUNGAPP_WEIGHTS", "/no/such/folder"),
         ("LUNGAPP_DEFAULT_MODEL", "vgg16"),
+        ("LUNGAPP_DATA", "/no/such/folder"),
+        ("LUNGAPP_MCP", "yes"),
     ],
 )
 def test_bad_values_name_the_variable(name, value):
@@ -62,6 +67,15 @@ def test_bad_values_name_the_variable(name, value):
         Settings.from_env({name: value})
     assert isinstance(caught.value, LungAppError)
     assert len(str(caught.value)) < 300
+
+
+def test_mcp_is_on_where_its_package_is(monkeypatch):
+    monkeypatch.setattr(settings_module, "find_spec", lambda name: object())
+    assert Settings.from_env({"LUNGAPP_MCP": "1"}).mcp
+    assert not Settings.from_env({"LUNGAPP_MCP": "0"}).mcp
+    monkeypatch.setattr(settings_module, "find_spec", lambda name: None)
+    with pytest.raises(InvalidSetting, match=r"pip install 'gradio\[mcp\]'"):
+        Settings.from_env({"LUNGAPP_MCP": "1"})
 
 
 @pytest.mark.parametrize(("name", "allowed"), LIMITS.items())

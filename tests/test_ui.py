@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -205,6 +206,16 @@ def test_the_snippet_on_the_page_runs(address: str, capsys: pytest.CaptureFixtur
     code = about.SNIPPET.replace(about.ADDRESS, address).replace("slice.png", str(PHANTOM))
     exec(compile(code, "snippet", "exec"), {})
     assert "confident malignant {'normal': 0.004" in capsys.readouterr().out
+
+
+def test_the_curl_snippet_on_the_page_runs(address: str) -> None:
+    shell, curl = shutil.which("sh"), shutil.which("curl")
+    if not shell or not curl:
+        pytest.skip("No curl here")
+    code = about.CURL.replace(about.ADDRESS, address).replace("slice.png", str(PHANTOM))
+    said = subprocess.run([shell, "-eu", "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "event: complete" in said
+    assert '"label": "malignant"' in said
 
 
 def test_the_page_is_built_without_tensorflow() -> None:

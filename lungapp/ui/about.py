@@ -23,6 +23,14 @@ print(report["status"], report.get("label"), report.get("probabilities"))
 print(overlay)  # path of the overlay picture, a PNG file
 """
 
+CURL = f"""HERE={ADDRESS}/gradio_api
+FILE=$(curl -s -F "files=@slice.png" $HERE/upload | cut -d '"' -f 2)
+SLICE='{{"path": "'$FILE'", "meta": {{"_type": "gradio.FileData"}}}}'
+ASKED=$(curl -s $HERE/call/analyse -H "Content-Type: application/json" \\
+  -d '{{"data": ['"$SLICE"', "advanced_cnn", "predicted", "gradcam", false, 0, false]}}' | cut -d '"' -f 4)
+curl -s -N $HERE/call/analyse/$ASKED
+"""
+
 USE_OWN_ADDRESS = f"""(code) => {{
     const here = window.location.origin + window.location.pathname.replace(/\\/$/, "");
     return code.replace("{ADDRESS}", here);
@@ -70,7 +78,10 @@ pass the input check comes back with the status `rejected` and without probabili
 output then says so. `slice_number` picks a slice of a file that holds several. `method` is one of
 {METHOD_NAMES}; `faithfulness=True` also tests the map. `/analyse_series` takes `files`, `model` and `override` and
 gives a row a slice, their aggregate, which was not validated on patients, and the rows as CSV. `/models` gives the
-model cards.
+model cards. Their parameters, with names and types, stand behind "Use via API" at the foot of the page.
+
+Where the operator has set `LUNGAPP_MCP=1`, the same three are tools of an MCP server at `/gradio_api/mcp/`. An address
+that ends in `?example=phantom-mass` opens the page with that example.
 
 LungApp {__version__}, MIT licence.
 """
@@ -80,5 +91,8 @@ def build_about_tab(demo: gr.Blocks) -> None:
     """Lay out the tab inside the current Blocks, ``demo``."""
     gr.Markdown(TEXT, elem_classes="la-prose")
     code = gr.Code(SNIPPET, label="Python", interactive=False, wrap_lines=True, elem_classes="la-prose")
+    gr.Markdown("Or with curl; the answer is a stream whose last event holds the report:", elem_classes="la-prose")
+    curl = gr.Code(CURL, language="shell", label="curl", interactive=False, wrap_lines=True, elem_classes="la-prose")
     gr.Markdown(AFTER, elem_classes="la-prose")
-    demo.load(None, code, code, js=USE_OWN_ADDRESS, api_visibility="private")
+    for snippet in (code, curl):
+        demo.load(None, snippet, snippet, js=USE_OWN_ADDRESS, api_visibility="private")

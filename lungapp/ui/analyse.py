@@ -18,7 +18,7 @@ from lungapp.results import Analysis
 from lungapp.settings import Settings
 from lungapp.ui import panels, viewer, words
 from lungapp.ui.downloads import build_downloads, offer
-from lungapp.ui.examples import Example, find_examples
+from lungapp.ui.examples import Example, find_examples, pick
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
 from lungapp.ui.opened import Opened, close, open_upload
@@ -67,7 +67,8 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
             choices = [*((describe(spec, records), spec.name) for spec in MODELS), (words.ALL_MODELS, "all")]
             model = gr.Radio(choices, value=settings.default_model, label="Model", elem_id="la-model")
             button = gr.Button("Analyse", variant="primary", elem_id="la-button")
-            _build_examples(find_examples(examples), file)
+            found = find_examples(examples)
+            _build_examples(found, file)
         with gr.Column(scale=5, min_width=280, elem_classes="la-main"):
             answer = gr.HTML(panels.empty(), elem_id="la-answer")
             insist = gr.Button(INSIST, visible=False, size="sm", elem_id="la-insist")
@@ -129,7 +130,23 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         concurrency_id="model",
         api_visibility="private",
     )
+
+    def open_linked(request: gr.Request) -> tuple[Any, Any]:
+        return _linked(found, str(request.query_params.get("example") or ""))
+
+    gr.on(None, open_linked, None, [file, answer], show_progress="hidden", api_visibility="private")
     return Desk(opened, [file, model, opened, number, *outputs])
+
+
+def _linked(examples: list[Example], name: str) -> tuple[Any, Any]:
+    """The file of the example that the page's address names, and the answer's place for words where it names none."""
+    if not name:
+        return gr.skip(), gr.skip()
+    example = pick(examples, name)
+    if example is None:
+        names = ", ".join(example.path.name for example in examples)
+        return gr.skip(), panels.failure(words.NO_EXAMPLE, f"{words.EXAMPLES} {names}.")
+    return [str(example.path)], gr.skip()
 
 
 def _uploaded(files: list[str] | None, settings: Settings, old: Opened | None) -> Any:

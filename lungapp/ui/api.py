@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -90,6 +92,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
             api_description="Score one slice and show where the model looked. A rejected slice has no probabilities.",
             concurrency_id="model",
         )
+        _describe(analyse, inputs)
         many = [
             gr.File(label="The slices of a series, or a ZIP of them", type="filepath", file_count="multiple"),
             gr.Textbox(settings.default_model, label='Model name, or "all"'),
@@ -105,9 +108,16 @@ def build_api(engine: Engine, settings: Settings) -> None:
             concurrency_id="series",
             concurrency_limit=1,
         )
+        _describe(analyse_series, many)
         gr.Button().click(
             models, None, cards, api_name="models", api_description="The model cards: data, calibration and metrics."
         )
+
+
+def _describe(endpoint: Callable[..., Any], inputs: list[Any]) -> None:
+    """Give an endpoint's parameters the words of its components: an MCP client is told what stands in its docstring."""
+    rows = (f"    {name}: {part.label}" for name, part in zip(signature(endpoint).parameters, inputs, strict=True))
+    endpoint.__doc__ = "\n".join(["Parameters:", *rows])
 
 
 def _series(engine: Engine, study: Study, model: str, override: bool) -> SeriesAnalysis:

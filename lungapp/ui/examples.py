@@ -38,6 +38,11 @@ def find_examples(folder: Path) -> list[Example]:
     return found
 
 
+def pick(examples: list[Example], name: str) -> Example | None:
+    """The example a link names: by its file's name, with or without the ending; None where there is no such one."""
+    return next((example for example in examples if name in (example.path.name, example.path.stem)), None)
+
+
 def _title(path: Path) -> str:
     origin = "real" if path.parent.name == "real" else "synthetic"
     words = path.stem.replace("_", "-").replace("phantom-", "").replace("-", " ").capitalize()

@@ -93,4 +93,5 @@ def page_options(settings: Settings, examples: Path = EXAMPLES) -> dict[str, Any
         "run_history": False,
         "pwa": False,
         "ssr_mode": False,
+        "mcp_server": settings.mcp,
     }

@@ -24,6 +24,8 @@ OUTSIDE = "Everything coloured lies outside the body."
 TESTING = "Testing whether this map marks what the model relied on \u2026"
 
 SLICE = "Slice"
+NO_EXAMPLE = "The link names an example that is not here."
+EXAMPLES = "There are:"
 LAYOUT = "Layout"
 LAYOUTS = {"side": "Side by side", "slider": "Slider", "overlay": "Overlay alone"}
 LAYERS = {"heat": "Overlay", "outline": "Contour of the hottest tenth"}
