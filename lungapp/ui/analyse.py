@@ -16,11 +16,13 @@ from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.rendering import DEFAULT_OPACITY
 from lungapp.results import Analysis
 from lungapp.settings import Settings
+from lungapp.similar import Neighbours
 from lungapp.ui import panels, viewer, words
 from lungapp.ui.downloads import build_downloads, offer
 from lungapp.ui.examples import Example, find_examples, pick
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
+from lungapp.ui.neighbours import comparison
 from lungapp.ui.opened import Opened, close, open_upload
 
 if TYPE_CHECKING:
@@ -121,7 +123,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
     # The slider asks when it is moved by hand, not when a new upload sets it.
     gr.on(
         [opened.change, number.input, model.change, target.change, method.change, button.click, insisted.change],
-        _analyser(engine, records),
+        _analyser(engine, records, Neighbours(settings.data) if settings.data else None),
         [opened, number, model, target, method, insisted],
         outputs,
         trigger_mode="always_last",
@@ -169,7 +171,9 @@ def _opened(opened: Opened, loading: bool) -> tuple[Any, ...]:
     return opened, slider, *_shown(panels.loading() if loading else panels.empty())
 
 
-def _analyser(engine: Engine, records: Records) -> Callable[..., Iterator[tuple[Any, ...]]]:
+def _analyser(
+    engine: Engine, records: Records, neighbours: Neighbours | None = None
+) -> Callable[..., Iterator[tuple[Any, ...]]]:
     """Answers at once, and again when it has been tested whether the map marks what the model relied on.
 
     One call for both, so that no sentence about one map ever comes to stand under another.
@@ -193,7 +197,7 @@ def _analyser(engine: Engine, records: Records) -> Callable[..., Iterator[tuple[
             tell = partial(progress, desc=get_method(method).title)
             override = insisted == opened.key(number)
             analysis = engine.analyse(item, model, target, method, override, tell)
-            yield _answered(analysis, records, opened.notes)
+            yield _answered(analysis, records, opened.notes, neighbours)
             if any(not found.blank for found in analysis.maps):
                 yield _again(_tested(engine, analysis))
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked
@@ -211,10 +215,13 @@ def _tested(engine: Engine, analysis: Analysis) -> Analysis:
         return analysis
 
 
-def _answered(analysis: Analysis, records: Records, notes: tuple[str, ...]) -> tuple[Any, ...]:
+def _answered(
+    analysis: Analysis, records: Records, notes: tuple[str, ...], neighbours: Neighbours | None
+) -> tuple[Any, ...]:
     card = panels.answer(analysis, records)
     pictures, tested = viewer.pictures(analysis.slice, analysis.maps), viewer.tested(analysis.maps, testing=True)
-    return _shown(card, pictures, tested, panels.background(analysis, notes), analysis)
+    compared = comparison(analysis.slice, neighbours) if analysis.predictions else ""
+    return _shown(card, pictures, tested, compared + panels.background(analysis, notes), analysis)
 
 
 def _again(analysis: Analysis) -> tuple[Any, ...]:

@@ -80,6 +80,37 @@ def agreement(predictions: Sequence[Prediction]) -> str:
     return f"The models disagree: {said}. Their mean hides that. {NO_RELIANCE}"
 
 
+COMPARES = "How this slice compares with the training slices"
+THIS = "This slice"
+TYPICAL = "Plain measures of this slice beside their mean in each class, \u00b1 one standard deviation"
+NO_OPINION = (
+    "This is no second opinion: the classes overlap widely, and differ by scanner settings as much as by disease."
+)
+NO_DATASET = "Without the dataset on this server, the nearest training slices themselves cannot be shown."
+BEING_READ = "The training slices are still being read. Analyse the slice again in a moment to see the nearest ones."
+UNREADABLE = "The dataset's folder on this server holds none of the training slices."
+NEIGHBOURS = "The nearest training slices"
+LIKENESS = (
+    "Likeness is the correlation of the two pictures as a model gets them, from -1 to 1. A picture that looks alike "
+    "need not show the same disease."
+)
+SAME_SLICE = (
+    "The first of these is nearly the same slice, and the models learnt from it: their answer on this one says nothing "
+    "about how they do on new patients."
+)
+
+
+def nearest_class(nearest: str | None, held_out: Mapping[str, int]) -> str:
+    """Which class's measures are nearest, and how often that is right."""
+    if nearest is None:
+        return f"Not all could be measured in this slice. {NO_OPINION}"
+    said = f"Taken together they are nearest to the mean of {nearest}."
+    if held_out.get("n"):
+        share = percent(held_out["right"] / held_out["n"])
+        said += f" On {held_out['n']} held-out slices the class found this way was right for {share}."
+    return f"{said} {NO_OPINION}"
+
+
 def _share(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 < value < 1 else None
 

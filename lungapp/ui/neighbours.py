@@ -1,0 +1,62 @@
+"""How a slice compares with the training slices, as HTML. Everything that is not literally here is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from lungapp.registry import LABELS
+from lungapp.rendering import render_grey, shrink
+from lungapp.similar import MEASURES, Compared, Neighbour, Neighbours, compare, reference
+from lungapp.slices import Slice
+from lungapp.ui import words
+from lungapp.ui.tables import row, table
+from lungapp.ui.viewer import image
+
+PICTURE_SIDE = 256
+
+
+def comparison(item: Slice, neighbours: Neighbours | None = None) -> str:
+    """Measures beside every class's, and the nearest training slices where the dataset is there; folded."""
+    found = compare(item)
+    said = escape(words.nearest_class(found.nearest, reference().get("held_out", {})))
+    return (
+        f'<details class="la-background"><summary>{words.COMPARES}</summary><p>{words.TYPICAL}.</p>'
+        f'<div class="la-typical" tabindex="0" role="region" aria-label="{words.TYPICAL}">{_measures(found)}</div>'
+        f"<p>{said}</p>{_neighbours(item, neighbours)}</details>"
+    )
+
+
+def _measures(found: Compared) -> str:
+    heads = [words.THIS, *(f"{label.capitalize()} ({found.counts[label]} slices)" for label in LABELS)]
+    rows = []
+    for entry in MEASURES:
+        own = found.own[entry.name]
+        cells = [f"{own:.0f} {entry.unit}" if np.isfinite(own) else "not found"]
+        for label in LABELS:
+            mean, spread = found.classes[label][entry.name]
+            cells.append(f"{mean:.0f} \N{PLUS-MINUS SIGN} {spread:.0f} {entry.unit}")
+        rows.append(row(entry.title, cells))
+    return table(heads, rows, words.TYPICAL)
+
+
+def _neighbours(item: Slice, neighbours: Neighbours | None) -> str:
+    if neighbours is None:
+        return f'<p class="la-caption">{words.NO_DATASET}</p>'
+    found = neighbours.nearest(item)
+    if not found:
+        return f'<p class="la-caption">{words.BEING_READ if found is None else words.UNREADABLE}</p>'
+    same = f'<p class="la-caveat" role="note">{words.SAME_SLICE}</p>' if found[0].nearly_the_same else ""
+    shown = "".join(map(_neighbour, found))
+    return (
+        f'<h3>{words.NEIGHBOURS}</h3>{same}<div class="la-neighbours">{shown}</div>'
+        f'<p class="la-caption">{words.LIKENESS}</p>'
+    )
+
+
+def _neighbour(found: Neighbour) -> str:
+    label = escape(found.label.capitalize())
+    picture = image(shrink(render_grey(found.slice), PICTURE_SIDE), f"A training slice of the class {found.label}")
+    said = f"{escape(found.file)}, likeness {found.likeness:.2f}"
+    return f"<figure>{picture}<figcaption><strong>{label}</strong><br>{said}</figcaption></figure>"
