@@ -44,16 +44,20 @@ def main() -> None:
         for scheme in ("light", "dark"):
             for width in SIZES:
                 photograph(browser, address, scheme, width, folder / f"page-{scheme}-{width}.png")
+        for scheme, width in (("light", 1440), ("dark", 390)):
+            photograph(browser, address, scheme, width, folder / f"compare-{scheme}-{width}.png", compare=True)
         demo.close(verbose=False)
 
 
-def photograph(browser: Browser, address: str, scheme: str, width: int, file: Path) -> None:
-    """One picture of the whole page with the phantom analysed."""
+def photograph(browser: Browser, address: str, scheme: str, width: int, file: Path, compare: bool = False) -> None:
+    """One picture of the whole page with the phantom analysed, by the model picked at first or by all of them."""
     viewport = {"width": width, "height": SIZES[width]}
     page = browser.new_page(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(address)
+    if compare:
+        page.get_by_role("radio", name="All models").check()
     page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
-    page.locator(".la-supported, .la-unsupported").wait_for(timeout=WAIT)  # the map is drawn, and tested
+    page.locator(".la-supported, .la-unsupported").first.wait_for(timeout=WAIT)  # the map is drawn, and tested
     page.mouse.move(0, 0)
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_timeout(1000)

@@ -58,7 +58,7 @@ MEASURES = (
     Measure("lung_spread", "Lungs, middle half of densities", "HU", lambda m: m.lung_spread * MODEL_WINDOW.width),
     Measure("tissue", "Other tissue, median density", "HU", lambda found: _hu(found.tissue_grey)),
     Measure("tissue_spread", "Other tissue, middle half", "HU", lambda m: m.tissue_spread * MODEL_WINDOW.width),
-    Measure("bone", "Bone and contrast, share of that tissue", "%", lambda found: 100 * found.bone),
+    Measure("bone", "Bone and contrast, share of it", "%", lambda found: 100 * found.bone),
 )
 
 

@@ -90,7 +90,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
                     min_width=250,
                 )
                 opacity = gr.Slider(
-                    0, 100, round(100 * DEFAULT_OPACITY), step=5, label="Overlay opacity (%)", scale=2, min_width=220
+                    0, 100, round(100 * DEFAULT_OPACITY), step=5, label="Overlay opacity (%)", scale=3, min_width=250
                 )
             busy = gr.HTML("", elem_id="la-busy")
             downloads = build_downloads(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
@@ -29,15 +30,15 @@ def comparison(item: Slice, neighbours: Neighbours | None = None) -> str:
 
 
 def _measures(found: Compared) -> str:
-    heads = [words.THIS, *(f"{label.capitalize()} ({found.counts[label]} slices)" for label in LABELS)]
+    heads = [words.THIS, *(f"{label.capitalize()}<small>{found.counts[label]} slices</small>" for label in LABELS)]
     rows = []
     for entry in MEASURES:
         own = found.own[entry.name]
-        cells = [f"{own:.0f} {entry.unit}" if np.isfinite(own) else "not found"]
+        cells = [f"{own:.0f}" if np.isfinite(own) else "not found"]
         for label in LABELS:
             mean, spread = found.classes[label][entry.name]
-            cells.append(f"{mean:.0f} \N{PLUS-MINUS SIGN} {spread:.0f} {entry.unit}")
-        rows.append(row(entry.title, cells))
+            cells.append(f"{mean:.0f} \N{PLUS-MINUS SIGN} {spread:.0f}")
+        rows.append(row(f"{entry.title} ({entry.unit})", cells))
     return table(heads, rows, words.TYPICAL)
 
 
@@ -58,5 +59,5 @@ def _neighbours(item: Slice, neighbours: Neighbours | None) -> str:
 def _neighbour(found: Neighbour) -> str:
     label = escape(found.label.capitalize())
     picture = image(shrink(render_grey(found.slice), PICTURE_SIDE), f"A training slice of the class {found.label}")
-    said = f"{escape(found.file)}, likeness {found.likeness:.2f}"
+    said = f"{escape(Path(found.file).stem)}, likeness {found.likeness:.2f}"
     return f"<figure>{picture}<figcaption><strong>{label}</strong><br>{said}</figcaption></figure>"

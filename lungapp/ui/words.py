@@ -28,7 +28,7 @@ NO_EXAMPLE = "The link names an example that is not here."
 EXAMPLES = "There are:"
 LAYOUT = "Layout"
 LAYOUTS = {"side": "Side by side", "slider": "Slider", "overlay": "Overlay alone"}
-LAYERS = {"heat": "Overlay", "outline": "Contour of the hottest tenth"}
+LAYERS = {"heat": "Overlay", "outline": "Contour of the hottest region"}
 DIVIDER = "Divider: overlay on its right (%)"
 WINDOW, CENTRE, WIDTH = "Window", "Centre", "Width"
 WINDOWS = {
@@ -92,7 +92,7 @@ UNREADABLE = "The dataset's folder on this server holds none of the training sli
 NEIGHBOURS = "The nearest training slices"
 LIKENESS = (
     "Likeness is the correlation of the two pictures as a model gets them, from -1 to 1. A picture that looks alike "
-    "need not show the same disease."
+    "need not show the same disease. Slices: IQ-OTH/NCCD dataset, CC BY 4.0."
 )
 SAME_SLICE = (
     "The first of these is nearly the same slice, and the models learnt from it: their answer on this one says nothing "

@@ -64,7 +64,7 @@ def test_an_answer(visit: Open, fake_address: str, axe: str, width: int, scheme:
     seen.upload(EXAMPLES / "phantom-nodule.dcm")
     wait_for_the_test(page)
     page.get_by_role("radio", name="Slider").check()
-    page.get_by_label("Contour of the hottest tenth").check()
+    page.get_by_label("Contour of the hottest region").check()
     page.get_by_text("About this file").click()
     check(page, axe)
 

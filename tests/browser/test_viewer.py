@@ -125,7 +125,7 @@ def test_layouts_overlay_and_contour(visit: Open, fake_address: str) -> None:
     page = opened(visit(fake_address))
     layer, contour = page.locator("img.la-heat"), page.locator("la-viewer svg")
     expect(contour).to_be_hidden()
-    page.get_by_label("Contour of the hottest tenth").check()
+    page.get_by_label("Contour of the hottest region").check()
     expect(contour).to_be_visible()
     page.get_by_role("checkbox", name="Overlay").uncheck()
     expect(layer).to_be_hidden()
