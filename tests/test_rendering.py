@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -93,3 +94,15 @@ def test_shrinking_keeps_the_aspect_ratio_and_small_pictures() -> None:
 def test_png_is_lossless(grey: np.ndarray, heat: np.ndarray) -> None:
     for picture in (rendering.render_overlay(grey, heat), rendering.render_heat(heat)):
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(rendering.to_png(picture)))), picture)
+
+
+def test_the_outline_runs_round_the_hottest_share_of_the_body() -> None:
+    rows, columns = np.mgrid[0:60, 0:60]
+    values = np.exp(-((rows - 20) ** 2 + (columns - 35) ** 2) / 200).astype(np.float32)
+    body = columns >= 10
+    (outline,) = rendering.outline_hottest(values, body, 0.1)
+    mask = cv2.drawContours(np.zeros(values.shape, np.uint8), [outline], -1, 1, cv2.FILLED).astype(bool)
+    assert mask.sum() == pytest.approx(0.1 * body.sum(), rel=0.08)
+    assert values[mask].min() >= np.partition(values[body], -int(mask.sum()))[-int(mask.sum())] * 0.9
+    assert rendering.outline_hottest(np.zeros_like(values), body, 0.1) == []
+    assert rendering.outline_hottest(values * (columns < 10), body, 0.1) == [], "nothing is coloured inside the body"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import re
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -265,3 +268,16 @@ def test_the_overlay_layer_blends_as_the_overlay_does() -> None:
     assert text.count('alt=""') == 1, "only the layer is without words of its own"
     assert "highest in the upper left of the picture" in text
     assert viewer.pictures(item).count("<img") == 1, "a rejected slice has no overlay"
+
+
+def test_hounsfield_units_reach_the_browser_unchanged_and_greys_do_not_go_twice() -> None:
+    item = read_slice(EXAMPLES / "phantom-nodule.dcm")
+    shown = viewer.pictures(item)
+    packed = base64.b64decode(re.findall('data-hu="([^"]+)"', shown)[0])
+    steps = np.frombuffer(zlib.decompress(packed), "<i2")
+    pixels = np.cumsum(steps, dtype=np.int16).reshape(item.rows, item.columns)
+    assert np.array_equal(pixels, np.rint(item.pixels))
+    assert len(packed) < 600_000
+    assert "data-hu" not in viewer.pictures(read_slice(PHANTOM))
+    for window in ("As the model saw it", "Lung", "Mediastinum", "Bone"):
+        assert f">{window}</option>" in shown

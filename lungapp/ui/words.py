@@ -39,9 +39,7 @@ WINDOWS = {
     "free": "Your own",
 }
 ZOOM, NEARER, FARTHER, WHOLE, ZOOMED = "Zoom", "Zoom in", "Zoom out", "Whole slice", "Zoom {} %"
-KEYS = (
-    "On a picture: + and - zoom, arrows or dragging move, 0 shows the whole slice; after a click the wheel zooms too."
-)
+KEYS = "On a picture: + and - or two fingers zoom, arrows or dragging move, 0 shows all; once clicked, the wheel zooms."
 LOW, HIGH = "Low", "High"
 SCALE = "Colour scale: dark is low, bright yellow is high attention"
 RELATIVE = "Relative to the highest value in this slice; not the outline of a lesion."
@@ -83,9 +81,7 @@ def agreement(predictions: Sequence[Prediction]) -> str:
 COMPARES = "How this slice compares with the training slices"
 THIS = "This slice"
 TYPICAL = "Plain measures of this slice beside their mean in each class, \u00b1 one standard deviation"
-NO_OPINION = (
-    "This is no second opinion: the classes overlap widely, and differ by scanner settings as much as by disease."
-)
+NO_OPINION = "This is no second opinion: the classes overlap widely, and scanner settings differ between them too."
 NO_DATASET = "Without the dataset on this server, the nearest training slices themselves cannot be shown."
 BEING_READ = "The training slices are still being read. Analyse the slice again in a moment to see the nearest ones."
 UNREADABLE = "The dataset's folder on this server holds none of the training slices."
