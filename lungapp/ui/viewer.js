@@ -1,7 +1,8 @@
 /* The slice viewer: zoom, window, layout and layers, all in the browser. It asks no server and stores nothing.
 
    <la-viewer data-key data-rows data-columns data-hu> holds stacks of pictures, and tools whose `data-do` names what
-   they do. `data-hu` is there for slices in Hounsfield units only: zlib, little-endian int16, each pixel as the
+   they do. Gradio does not put a new element into the page for a new answer: it changes the old one until it equals the
+   new HTML, so `data-stamp`, which no two answers share, says when there is another. `data-hu` is there for slices in Hounsfield units only: zlib, little-endian int16, each pixel as the
    difference from the one before. Every sentence stands in the HTML (viewer.py). */
 "use strict";
 (() => {
@@ -24,8 +25,9 @@
   }
 
   class Viewer extends HTMLElement {
+    static observedAttributes = ["data-stamp"];
+
     connectedCallback() {
-      if (set.key !== this.dataset.key) Object.assign(set, { key: this.dataset.key, zoom: 1, x: 0, y: 0 });
       this.pointers = new Map();
       this.addEventListener("click", (event) => this.pressed(event.target.closest("button[data-do]")));
       this.addEventListener("input", (event) => this.changed(event.target));
@@ -36,6 +38,16 @@
       for (const end of ["pointerup", "pointercancel"]) {
         this.addEventListener(end, (event) => this.pointers.delete(event.pointerId));
       }
+      this.renew();
+    }
+
+    attributeChangedCallback(name, old) {
+      if (old !== null) queueMicrotask(() => this.renew()); // once the rest of it is changed, too
+    }
+
+    renew() {
+      if (set.key !== this.dataset.key) Object.assign(set, { key: this.dataset.key, zoom: 1, x: 0, y: 0 });
+      this.pixels = undefined;
       this.restore();
       this.place();
     }
@@ -170,11 +182,12 @@
       const centre = Number(this.tool("centre").value);
       const width = Math.max(1, Number(this.tool("width").value));
       Object.assign(shown, { preset: preset.value, centre, width });
-      const own = preset.selectedIndex === 0; // the picture as it came
-      this.classList.toggle("la-windowed", !own);
-      if (own) return;
+      this.classList.toggle("la-windowed", preset.selectedIndex > 0 && "painted" in this.dataset);
+      if (preset.selectedIndex === 0) return; // the picture as it came
+      const stamp = this.dataset.stamp;
       this.pixels ??= unpacked(this.dataset.hu);
       const pixels = await this.pixels;
+      if (stamp !== this.dataset.stamp || preset.selectedIndex === 0) return; // another slice, or another wish, by now
       const [rows, columns] = [Number(this.dataset.rows), Number(this.dataset.columns)];
       const picture = new ImageData(columns, rows);
       const grey = new Uint32Array(picture.data.buffer);
@@ -185,6 +198,7 @@
       }
       for (const canvas of this.querySelectorAll("canvas")) canvas.getContext("2d").putImageData(picture, 0, 0);
       this.dataset.painted = `${centre} ${width}`;
+      this.classList.add("la-windowed"); // not before: the canvas may still have held another slice
     }
   }
 

@@ -7,6 +7,7 @@ contour asks the server again. Everything that is not literally here is escaped.
 from __future__ import annotations
 
 import base64
+import uuid
 import zlib
 from collections.abc import Sequence
 from html import escape
@@ -47,8 +48,8 @@ def pictures(item: Slice, maps: Sequence[ActivationMap] = ()) -> str:
     )
     held = f' data-hu="{_packed(item)}"' if item.unit == "HU" else ""
     return (
-        f'<la-viewer data-key="{zlib.crc32(grey.tobytes()):08x}" data-rows="{grey.shape[0]}" '
-        f'data-columns="{grey.shape[1]}" data-layout="side"{held}>{_tools(bool(maps), bool(held))}'
+        f'<la-viewer data-stamp="{uuid.uuid4().hex}" data-key="{zlib.crc32(grey.tobytes()):08x}" '
+        f'data-rows="{grey.shape[0]}" data-columns="{grey.shape[1]}" data-layout="side"{held}>{_tools(bool(maps), bool(held))}'
         f'<div class="la-pictures {kind}">{plain}{"".join(overlays)}</div>{divider}'
         f'<p class="la-keys" id="la-keys">{words.KEYS}</p></la-viewer>{_legend() if maps else ""}'
     )

@@ -110,9 +110,31 @@ def test_windows_are_drawn_in_the_browser_at_once(visit: Open, fake_address: str
     expect(page.get_by_role("img", name=re.compile("attention of Basic CNN"))).to_be_visible(timeout=WAIT)
     expect(page.get_by_label("Window", exact=True)).to_have_value("free")
     expect(page.locator("la-viewer")).to_have_attribute("data-painted", "3000 400")
+    assert page.evaluate(GREY) == [0, 0, 0, 255]
     page.get_by_label("Window", exact=True).select_option("As the model saw it")
     expect(page.locator("la-viewer canvas").first).to_be_hidden()
     assert not [url for url in asked if "/analyse" in url]
+
+
+def test_another_model_keeps_the_zoom_and_another_slice_does_not(visit: Open, fake_address: str) -> None:
+    seen = visit(fake_address)
+    page = opened(seen)
+    page.get_by_label("Window", exact=True).select_option("Mediastinum")
+    page.get_by_role("radio", name="Overlay alone").check()
+    page.get_by_role("button", name="Zoom in").click()
+    zoomed(page, 125)
+    page.get_by_role("radio", name="Basic CNN").check()
+    expect(page.get_by_role("img", name=re.compile("attention of Basic CNN"))).to_be_visible(timeout=WAIT)
+    zoomed(page, 125)
+    expect(page.locator("la-viewer")).to_have_attribute("data-layout", "overlay")
+    expect(page.locator("la-viewer")).to_have_css("--la-zoom", "1.25")
+    page.get_by_role("button", name="Mass (synthetic)").click()
+    expect(page.get_by_text("512 rows, 512 columns, PNG")).to_be_attached(timeout=WAIT)
+    zoomed(page, 100)
+    expect(page.locator("la-viewer canvas").first).to_be_hidden()
+    page.get_by_role("button", name="Nodule (synthetic, DICOM)").click()
+    expect(page.locator("la-viewer")).to_have_attribute("data-painted", "40 400", timeout=WAIT)
+    expect(page.get_by_role("combobox", name="Window")).to_have_value("mediastinum")
 
 
 def test_grey_pictures_have_no_windows(visit: Open, fake_address: str) -> None:
