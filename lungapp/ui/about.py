@@ -92,7 +92,8 @@ def build_about_tab(demo: gr.Blocks) -> None:
     gr.Markdown(TEXT, elem_classes="la-prose")
     code = gr.Code(SNIPPET, label="Python", interactive=False, wrap_lines=True, elem_classes="la-prose")
     gr.Markdown("Or with curl; the answer is a stream whose last event holds the report:", elem_classes="la-prose")
-    curl = gr.Code(CURL, language="shell", label="curl", interactive=False, wrap_lines=True, elem_classes="la-prose")
+    # Uncoloured: the colours of the shell's words are too pale to be read on white.
+    curl = gr.Code(CURL, label="curl", interactive=False, wrap_lines=True, elem_classes="la-prose")
     gr.Markdown(AFTER, elem_classes="la-prose")
     for snippet in (code, curl):
         demo.load(None, snippet, snippet, js=USE_OWN_ADDRESS, api_visibility="private")

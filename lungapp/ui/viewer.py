@@ -49,7 +49,8 @@ def pictures(item: Slice, maps: Sequence[ActivationMap] = ()) -> str:
     held = f' data-hu="{_packed(item)}"' if item.unit == "HU" else ""
     return (
         f'<la-viewer data-stamp="{uuid.uuid4().hex}" data-key="{zlib.crc32(grey.tobytes()):08x}" '
-        f'data-rows="{grey.shape[0]}" data-columns="{grey.shape[1]}" data-layout="side"{held}>{_tools(bool(maps), bool(held))}'
+        f'data-rows="{grey.shape[0]}" data-columns="{grey.shape[1]}" data-layout="side"{held}>'
+        f"{_tools(bool(maps), bool(held))}"
         f'<div class="la-pictures {kind}">{plain}{"".join(overlays)}</div>{divider}'
         f'<p class="la-keys" id="la-keys">{words.KEYS}</p></la-viewer>{_legend() if maps else ""}'
     )
