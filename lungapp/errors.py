@@ -5,7 +5,8 @@ LungAppError
 │   ├── UnreadableInput       damaged, truncated, empty, or not an image at all
 │   ├── UnsupportedInput      readable, but of a kind that is not handled
 │   └── InputTooLarge         over a limit on bytes, pixels or frames
-├── InvalidSetting          a LUNGAPP_ variable that is malformed or out of range
+├── InvalidSetting          a setting that is malformed or out of range
+├── StorageUnavailable      no room, or no right to write, where uploads are kept for a while
 ├── UnknownModel            no such model name
 ├── UnknownTarget           no such class to explain
 ├── UnknownMethod           no such explanation method
@@ -42,6 +43,10 @@ class InputTooLarge(InputError):
 
 class InvalidSetting(LungAppError):
     """An environment variable of LungApp is malformed or out of range."""
+
+
+class StorageUnavailable(LungAppError):
+    """The temporary folder is full or cannot be written to."""
 
 
 class UnknownModel(LungAppError):
