@@ -7,6 +7,7 @@ as one in a folder must (`lungapp.models.load_model`).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lungapp.errors import WeightsMissing
 
@@ -22,7 +23,7 @@ def fetch_weights(repo: str, revision: str, cache: Path | None = None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    options = {"revision": revision, "allow_patterns": list(PATTERNS), "cache_dir": cache}
+    options: dict[str, Any] = {"revision": revision, "allow_patterns": list(PATTERNS), "cache_dir": cache}
     try:
         return Path(snapshot_download(repo, local_files_only=True, **options))
     except LocalEntryNotFoundError:

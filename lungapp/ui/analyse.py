@@ -66,7 +66,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
     opacity.change(None, opacity, None, js=SET_OPACITY, api_visibility="private")
     opened.change(None, js=SHOW_ANSWER, api_visibility="private")
     file.change(
-        lambda files, old: _opened(open_upload(files, settings.limits, old), bool(files)),
+        lambda files, old: _opened(open_upload(files, settings.limits, old), bool(files), engine),
         [file, opened],
         [opened, number, *outputs],
         show_progress="hidden",
@@ -97,12 +97,17 @@ def _describe(spec: ModelSpec, records: Records) -> str:
     return f"{spec.title}: {spec.summary}" + ("" if spec.name in records else " Not available: no weights here.")
 
 
-def _opened(opened: Opened, loading: bool) -> tuple[Any, ...]:
+def _opened(opened: Opened, loading: bool, engine: Engine) -> tuple[Any, ...]:
     """What a new upload changes at once: the slider over its slices, and a card that says that work is going on."""
     count = len(opened.entries)
     title = f"Slice ({opened.title})" if count > 1 else "Slice"
     slider = gr.update(maximum=max(2, count), value=opened.first, visible=count > 1, label=title)
-    return opened, slider, *_shown(panels.loading() if loading else panels.empty())
+    return opened, slider, *_shown(panels.loading(is_warming(engine)) if loading else panels.empty())
+
+
+def is_warming(engine: Engine) -> bool:
+    """Whether an analysis may have to wait for a model."""
+    return any(state == "loading" for state, _ in engine.states().values())
 
 
 def _analyser(engine: Engine, records: Records) -> Callable[..., tuple[Any, ...]]:

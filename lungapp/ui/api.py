@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import numpy as np
 
 from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
 from lungapp.reading import FORMATS, read_slice
+from lungapp.rendering import to_png
 from lungapp.settings import Settings
 from lungapp.ui.messages import to_gradio_error
 from lungapp.ui.uploads import Upload
+from lungapp.ui.vault import vault
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -23,8 +24,14 @@ def build_api(engine: Engine, settings: Settings) -> None:
     """Add the endpoints to the current Blocks, on components that are never shown."""
 
     def analyse(
-        file: str | None, model: str, target: str, method: str, override: bool, slice_number: float
-    ) -> tuple[dict[str, Any], np.ndarray]:
+        file: str | None,
+        model: str,
+        target: str,
+        method: str,
+        override: bool,
+        slice_number: float,
+        request: gr.Request,
+    ) -> tuple[dict[str, Any], str]:
         from lungapp.report.picture import shown_overlay  # it draws; the page's start need not wait for that
 
         try:
@@ -33,7 +40,9 @@ def build_api(engine: Engine, settings: Settings) -> None:
             with Upload([file]) as upload:
                 item = read_slice(upload.files[0], settings.limits, int(slice_number) or None)
             analysis = engine.analyse(item, model, target, method, bool(override))
-            return report.to_json(analysis, cards=_cards(engine)), shown_overlay(analysis)
+            overlay = vault.folder(_visitor(request)) / "overlay.png"
+            overlay.write_bytes(to_png(shown_overlay(analysis)))
+            return report.to_json(analysis, cards=_cards(engine)), str(overlay)
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
 
@@ -70,3 +79,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
 
 def _cards(engine: Engine) -> list[ModelCard]:
     return [*engine.cards(), *filter(None, [engine.ensemble_card()])]
+
+
+def _visitor(request: gr.Request) -> str:
+    return request.request.scope["lungapp.visitor"] if request.request else ""

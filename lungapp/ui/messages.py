@@ -10,6 +10,7 @@ from pathlib import Path
 import gradio as gr
 
 from lungapp.errors import LungAppError
+from lungapp.ui.uploads import NO_ROOM, is_full
 
 UNEXPECTED = "Something went wrong on our side and the slice was not analysed. Please try again."
 
@@ -24,6 +25,8 @@ def explain(error: Exception) -> str:
     """
     if isinstance(error, LungAppError):
         return str(error)
+    if isinstance(error, OSError) and is_full(error):
+        return NO_ROOM
     frames = traceback.extract_tb(error.__traceback__)
     place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
     logger.error("Unexpected %s at %s", type(error).__name__, place or "an unknown place")

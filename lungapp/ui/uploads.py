@@ -1,13 +1,14 @@
 """Uploaded files: in a folder of their own as long as a page needs them, then deleted.
 
-Gradio keeps an upload under a name made of its content, so that two visitors who upload the same file share it. It is
-therefore linked into a folder of the visitor's own at once, and what Gradio keeps is deleted a little later.
+What Gradio keeps of an upload is linked into a folder that goes with the session at once, and deleted a little later.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -15,11 +16,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lungapp.errors import StorageUnavailable
+
 GRACE_SECONDS = 60.0
-"""How long after its last use Gradio's copy is deleted: another visitor may have uploaded the same file just now."""
+"""How long after its last use Gradio's copy is deleted: the same page may be asking for it again just now."""
 
 PREFIX = "lungapp-upload-"
 """Of the folders' names; the number of the process that made one follows."""
+
+NO_ROOM = (
+    "Expected room for the upload in the server's temporary folder. Received: a full or read-only disk. Nothing that "
+    "was open is lost; please try again, or tell whoever runs this page."
+)
 
 
 class Upload:
@@ -29,8 +37,12 @@ class Upload:
         self._folder = _own_folder()
         self.files = tuple(Path(self._folder.name, str(number)) for number in range(1, len(files) + 1))
         for file, own in zip(files, self.files, strict=True):
-            with contextlib.suppress(OSError):  # what is missing is noticed, and said, by whoever reads it
+            try:
                 _link(Path(file), own)
+            except OSError as error:  # what is missing is noticed, and said, by whoever reads it
+                if is_full(error):
+                    self.close()
+                    raise StorageUnavailable(NO_ROOM) from error
         _forget_later([Path(file) for file in files])
 
     def close(self) -> None:
@@ -51,12 +63,29 @@ def private_cache() -> tempfile.TemporaryDirectory[str] | None:
     """
     if os.environ.get("GRADIO_TEMP_DIR"):
         return None
+    from gradio import processing_utils
+
     folder = _own_folder()
     os.environ["GRADIO_TEMP_DIR"] = folder.name
+    # What Gradio caches by its content is under a hash that nobody outside can compute.
+    processing_utils.hash_seed = secrets.token_bytes(32)
     return folder
 
 
+def is_full(error: OSError) -> bool:
+    """Whether ``error`` is of a disk that takes nothing more, not of the file in question."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    """Raises `StorageUnavailable`."""
+    try:
+        return _make_folder()
+    except OSError as error:  # FileNotFoundError is Python's word for no folder that can be written to
+        raise StorageUnavailable(NO_ROOM) from error
+
+
+def _make_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
 
 
@@ -101,6 +130,8 @@ def _forget(files: Sequence[Path], used: float) -> None:
             if file.stat().st_mtime <= used:
                 file.unlink()
                 file.parent.rmdir()
+                if file.parents[1].resolve() != cache_folder():
+                    file.parents[1].rmdir()
 
 
 def cache_folder() -> Path:
