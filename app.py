@@ -9,12 +9,16 @@ from lungapp.engine import Engine
 from lungapp.errors import LungAppError
 from lungapp.hub import fetch_weights
 from lungapp.settings import Settings
-from lungapp.ui import Recorded, build_demo, page_options, place, private_cache, run, start_log, sweep
+from lungapp.startup import place, require_temporary_folder
 
 try:
     settings = Settings.from_env()
+    require_temporary_folder()
     if __name__ == "__main__":
-        place()  # a taken port is said before anything else is done
+        place()
+    # Gradio takes seconds to import, and ends without words where there is no temporary folder.
+    from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log, sweep
+
     start_log(settings.log)
     repository = settings.weights_repo
     engine = Recorded(Engine(fetch_weights(repository, settings.weights_revision) if repository else settings.weights))
@@ -27,4 +31,7 @@ demo = build_demo(engine, settings)
 if __name__ == "__main__":
     # A plain end on SIGTERM, which stops a container, so that uploads are deleted on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    run(demo, engine, page_options(settings, engine=engine))
+    try:
+        run(demo, engine, page_options(settings, engine=engine))
+    except LungAppError as error:
+        sys.exit(f"LungApp cannot start. {error}")

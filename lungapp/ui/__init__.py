@@ -2,7 +2,7 @@
 
 from lungapp.ui.demo import EXAMPLES, build_demo
 from lungapp.ui.record import Recorded, start_log
-from lungapp.ui.serving import place, run
+from lungapp.ui.serving import run
 from lungapp.ui.theme import page_options
 from lungapp.ui.uploads import private_cache, sweep
 
@@ -11,7 +11,6 @@ __all__ = [
     "Recorded",
     "build_demo",
     "page_options",
-    "place",
     "private_cache",
     "run",
     "start_log",

@@ -1,10 +1,8 @@
-"""Starting the page: the port, the login, what stands around Gradio, and the models behind it."""
+"""Serving the page: the login, what stands around Gradio, and the models behind it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from starlette.routing import Route
 
 from lungapp.errors import InvalidSetting
 from lungapp.settings import Settings
+from lungapp.startup import place
 from lungapp.ui.guard import Guard
 from lungapp.ui.headers import Headers
 from lungapp.ui.health import health
@@ -27,31 +26,11 @@ if TYPE_CHECKING:
 
     from lungapp.engine import Engine
 
-PORT = 7860
 TRIES_AT_ONCE = 2
 """How many passwords are tried at a time; each takes memory and a tenth of a second."""
 
 PAUSE_SECONDS = 1.0
 """After a wrong password."""
-
-
-def place(environ: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """Host and port to serve on. Raises `InvalidSetting` where the port is no number, or taken."""
-    host = environ.get("GRADIO_SERVER_NAME", "").strip() or "127.0.0.1"
-    text = environ.get("GRADIO_SERVER_PORT", "").strip() or str(PORT)
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65535):
-        raise InvalidSetting(f"Expected GRADIO_SERVER_PORT to be a number from 1 to 65535. Received: {text[:40]!r}")
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(text), type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise InvalidSetting(
-            f"Expected port {text} on {host} to be free and open to this user. Received: {error.strerror}. Stop the "
-            "program that uses it (another LungApp?), or name another port in GRADIO_SERVER_PORT."
-        ) from error
-    return host, int(text)
 
 
 def around(engine: Engine, settings: Settings, public: Path) -> dict[str, Any]:
@@ -92,6 +71,9 @@ def login(users: Mapping[str, str]) -> Callable[[str, str], Awaitable[bool]]:
 def run(demo: gr.Blocks, engine: Engine, options: dict[str, Any]) -> None:
     """Serve ``demo`` until the process ends; the models load once the page is there."""
     host, port = place()
-    demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **options)
+    try:
+        demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **options)
+    except OSError as error:  # taken in the moment since
+        raise InvalidSetting(f"Expected port {port} on {host} to be free. Received: it is taken.") from error
     threading.Thread(target=engine.warm_up, name="warm-up", daemon=True).start()
     demo.block_thread()
