@@ -26,6 +26,22 @@ def test_nothing_of_the_page_loads_tensorflow(module):
     assert fresh(code) == "[]"
 
 
+NEED_TENSORFLOW = {"inference", "models", "saliency", "weights_io"}
+
+
+def test_every_other_module_never_imports_it():
+    """Whatever is added to the package, in a fresh interpreter that imports all of it but those four."""
+    code = f"""
+import importlib, pkgutil, sys, lungapp
+for found in pkgutil.walk_packages(lungapp.__path__, "lungapp."):
+    if found.name.split(".")[1] not in {NEED_TENSORFLOW} and not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+        assert not {{"tensorflow", "keras"}} & sys.modules.keys(), found.name
+print(len(sys.modules) > 100)
+"""
+    assert fresh(code) == "True"
+
+
 def test_cards_are_read_without_tensorflow():
     code = "import sys, lungapp; lungapp.Engine().cards(); print('tensorflow' in sys.modules)"
     assert fresh(code) == "False"
