@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +256,38 @@ def test_a_forgotten_folder_is_closed_to_all(monkeypatch: pytest.MonkeyPatch, tm
     assert small.allows(str(second / "a.png"), "ada")
     assert not small.allows(str(second / "a.png"), "")
     assert not small.allows("own/a.png", "ada")
+
+
+def test_folders_that_are_empty_for_long_are_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr("lungapp.ui.vault.TIDY_EVERY", 4)
+    small = Vault()
+    empty, inner, kept = small.folder("ada"), small.folder("ada"), small.folder("ada")
+    (inner / "0123").mkdir()
+    (kept / "a.png").write_bytes(b"x")
+    for folder in (inner / "0123", inner, empty, kept):
+        os.utime(folder, (1, 1))
+    last = small.folder("ada")
+    assert inner in tmp_path.iterdir(), "its time began anew when what was in it went"
+    assert set(tmp_path.iterdir()) == {inner, kept, last}
+
+
+def test_a_visitor_who_leaves_while_uploading_leaves_nothing(address: str) -> None:
+    before = set(cache_folder().glob("own-*"))
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        head = (
+            "POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+            '--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+        )
+        line.sendall(head.encode() + b"x" * 50_000)
+        deadline = time.monotonic() + 10
+        while not any(set(cache_folder().glob("own-*/*")) - before) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    while (left := set(cache_folder().glob("own-*")) - before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == set()
 
 
 def log_in(address: str, name: str, password: str = PASSWORD) -> httpx.Client:

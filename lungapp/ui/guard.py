@@ -27,7 +27,7 @@ MOST_BYTES = 2**20
 
 CLOSED = re.compile(
     r"/(gradio_api/(proxy=|process_recording|dev/|deep_link|token|component_server|stream/|vibe-|undo-vibe|profiling"
-    r"|run-history|runs|mcp)|monitoring|custom_component/|svelte/|login_check)"
+    r"|run-history|runs|mcp)|monitoring|custom_component/|svelte/)"
 )
 """Routes of Gradio's that this page has no use for."""
 

@@ -6,8 +6,10 @@ program keeps no cookie, the empty text. What belongs to nobody in particular is
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -17,6 +19,9 @@ PREFIX = "own-"
 CAPACITY = 100_000
 """How many folders and sessions are remembered; the oldest are forgotten, and a folder nobody owns is closed to all."""
 
+TIDY_EVERY, TIDY_SECONDS = 256, 3600
+"""After so many new folders, those are removed that have been empty for so long: Gradio's sweep takes files alone."""
+
 
 class Vault:
     """Folders for single uploads and results inside Gradio's cache, and sessions, with their owners."""
@@ -24,7 +29,7 @@ class Vault:
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
-        self._capacity = capacity
+        self._capacity, self._made = capacity, 0
         self._lock = threading.Lock()
 
     def folder(self, visitor: str) -> Path:
@@ -32,6 +37,10 @@ class Vault:
         name = PREFIX + secrets.token_hex(16)
         with self._lock:
             _remember(self._owners, name, visitor, self._capacity)
+            self._made += 1
+            tidy = self._made % TIDY_EVERY == 0
+        if tidy:
+            _tidy(cache_folder())
         folder = cache_folder() / name
         folder.mkdir(mode=0o700, parents=True)
         return folder
@@ -56,6 +65,14 @@ class Vault:
             if session not in self._sessions:
                 _remember(self._sessions, session, visitor, self._capacity)
             return self._sessions[session] == visitor
+
+
+def _tidy(cache: Path) -> None:
+    """Remove folders in which nothing is left."""
+    for folder in [*cache.glob(f"{PREFIX}*/*"), *cache.glob(f"{PREFIX}*")]:
+        with contextlib.suppress(OSError):  # a file, or a folder with one
+            if folder.stat().st_mtime < time.time() - TIDY_SECONDS:
+                folder.rmdir()
 
 
 def _remember(entries: OrderedDict[str, str], key: str, value: str, capacity: int) -> None:
