@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,25 @@ def test_a_first_analysis_says_why_it_waits_and_then_answers(visit: Callable[...
         expect(seen.page.get_by_text("Predicted class")).to_be_visible(timeout=20_000)
         expect(seen.page.get_by_text("The models are being loaded")).to_have_count(0)
         seen.page.context.close()
+
+
+def test_a_full_disk_is_said_on_the_page(chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> list[str]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with serve(FakeEngine()) as url:
+        page = chromium.new_context().new_page()
+        page.goto(url)
+        page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+        with monkeypatch.context() as patch:
+            patch.setattr("lungapp.ui.upload_route._receive", full)
+            page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
+            expect(page.get_by_text("Expected room for the upload")).to_be_visible(timeout=20_000)
+        page.reload()
+        page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+        page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
+        expect(page.get_by_text("Predicted class")).to_be_visible(timeout=30_000)
+        page.context.close()
 
 
 def test_a_login_and_then_an_analysis(chromium: Browser) -> None:
