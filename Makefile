@@ -64,8 +64,9 @@ evaluate: $(VENV)/dev.stamp  ## recompute every committed figure, fail on a diff
 fuzz: $(VENV)/dev.stamp  ## read thousands of damaged files of every format; fails on a crash, a hang or a stray error
 	$(RUN) -m tests.fuzz
 
-bench: $(VENV)/dev.stamp  ## time one analysis against the usual way
+bench: $(VENV)/dev.stamp  ## time one analysis against the usual way, and a series against the raw forward pass
 	$(RUN) -m benchmarks.one_analysis
+	$(RUN) -m benchmarks.series
 
 gate: $(VENV)/dev.stamp  ## try the input gate on chest CT and on what is none; DATA=folder
 	$(RUN) -m benchmarks.gate $(DATA_OPTION)

@@ -53,7 +53,7 @@ def photograph(browser: Browser, address: str, scheme: str, width: int, file: Pa
     page = browser.new_page(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(address)
     page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
-    page.locator("img.la-heat").wait_for(timeout=WAIT)
+    page.locator(".la-supported, .la-unsupported").wait_for(timeout=WAIT)  # the map is drawn, and tested
     page.mouse.move(0, 0)
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_timeout(1000)

@@ -1,6 +1,7 @@
 """The page's job from a shell.
 
-    python -m lungapp FILE… [--model NAME] [--target CLASS] [--slice N] [--override] [--json] [--overlay FOLDER]
+    python -m lungapp FILE… [--model NAME] [--target CLASS] [--method NAME] [--faithfulness] [--slice N] [--override]
+        [--json] [--overlay FOLDER]
 
 Exit status: 0 when every file was scored, 1 when one could not be or was rejected, 2 for wrong arguments.
 """
@@ -20,11 +21,14 @@ from tqdm import tqdm
 
 from lungapp.engine import ALL, PREDICTED, Engine
 from lungapp.errors import LungAppError
+from lungapp.methods import DEFAULT_METHOD, METHODS, get_method
 from lungapp.reading import FORMATS, read_slice
 from lungapp.registry import LABELS, MODELS
 from lungapp.report import NOTICE, to_json
 from lungapp.report.picture import shown_overlay
+from lungapp.results import Analysis
 from lungapp.settings import Settings
+from lungapp.slices import Slice
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +58,7 @@ def _row(engine: Engine, settings: Settings, file: str, model: str, options: arg
     """The JSON of one file; an error is a row too and does not stop the others."""
     try:
         item = read_slice(file, settings.limits, options.slice)
-        analysis = engine.analyse(item, model, options.target, override=options.override)
+        analysis = _analysis(engine, item, model, options)
         if options.overlay:
             for found in analysis.maps:
                 picture = shown_overlay(replace(analysis, maps=(found,)))
@@ -64,6 +68,21 @@ def _row(engine: Engine, settings: Settings, file: str, model: str, options: arg
         return {"file": file, "error": {"kind": type(error).__name__, "message": str(error)}}
 
 
+def _analysis(engine: Engine, item: Slice, model: str, options: argparse.Namespace) -> Analysis:
+    """Analysed as the ``options`` say, with a bar for the methods that take seconds."""
+    shown = get_method(options.method).slow and sys.stderr.isatty()
+    with tqdm(total=100, unit="%", desc=options.method, leave=False, disable=not shown) as bar:
+        analysis = engine.analyse(
+            item,
+            model,
+            options.target,
+            options.method,
+            options.override,
+            progress=lambda share: bar.update(round(100 * share) - bar.n),
+        )
+    return engine.measure_faithfulness(analysis) if options.faithfulness else analysis
+
+
 def _line(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['file']}: {row['error']['message']}"
@@ -71,7 +90,19 @@ def _line(row: dict[str, Any]) -> str:
         return f"{row['file']}: rejected. " + " ".join(finding["message"] for finding in row["quality"]["findings"])
     scores = ", ".join(f"{label} {p:.1%}" for label, p in row["probabilities"].items())
     insisted = " (rejected by the input check, scored by override)" if row["quality"]["overridden"] else ""
-    return f"{row['file']}: {row['label']} ({row['status']}): {scores}{insisted}"
+    return f"{row['file']}: {row['label']} ({row['status']}): {scores}{insisted}{_tested(row)}"
+
+
+def _tested(row: dict[str, Any]) -> str:
+    """Whether the map marks what the model relied on, in a few words; empty where that was not measured."""
+    found = (row.get("activation") or {}).get("faithfulness")
+    if not found:
+        return ""
+    verdict = "marks" if found["supported"] else "does not mark"
+    falls = (
+        f"falls by {found['hottest_fall']:.1%} with its hottest part blurred, by {found['random_fall']:.1%} with others"
+    )
+    return f"; the map {verdict} what the model relied on ({falls})"
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -83,6 +114,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--model", choices=[*(spec.name for spec in MODELS), ALL], help="default: LUNGAPP_DEFAULT_MODEL"
     )
     parser.add_argument("--target", choices=[PREDICTED, *LABELS], default=PREDICTED, help="the class to explain")
+    parser.add_argument(
+        "--method", choices=[method.name for method in METHODS], default=DEFAULT_METHOD, help="how to explain"
+    )
+    parser.add_argument(
+        "--faithfulness", action="store_true", help="test whether the map marks what the score relied on"
+    )
     parser.add_argument("--slice", type=int, metavar="N", help="which slice, from 1, of a file that holds several")
     parser.add_argument("--override", action="store_true", help="score what the input check rejects, and say so")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,18 +18,22 @@ import numpy as np
 
 from lungapp.anatomy import lung_mask
 from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
-from lungapp.errors import LungAppError, UnknownMethod, UnknownTarget, WeightsError
+from lungapp.errors import LungAppError, UnknownTarget, WeightsError
+from lungapp.faithfulness import measure
+from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import MODEL_WINDOW, Frame, prepare
 from lungapp.quality import assess
 from lungapp.registry import DEFAULT_MODEL, LABELS, MODELS, ModelSpec, get_spec
-from lungapp.results import ActivationMap, Analysis, Prediction
+from lungapp.results import ActivationMap, Analysis, Prediction, SeriesRow
+from lungapp.series import BATCH, Scores, look, run
 from lungapp.settings import WEIGHTS
-from lungapp.slices import Slice
+from lungapp.slices import Entry, Slice
 
 if TYPE_CHECKING:
     from lungapp.inference import LoadedModel, Output
 
 T = TypeVar("T")
+Progress = Callable[[float], None]
 ALL = "all"
 PREDICTED = "predicted"
 
@@ -84,8 +89,9 @@ class Engine:
         item: Slice,
         model: str = DEFAULT_MODEL,
         target: str = PREDICTED,
-        method: str = "gradcam",
+        method: str = DEFAULT_METHOD,
         override: bool = False,
+        progress: Progress | None = None,
     ) -> Analysis:
         """Judge, score and explain one slice.
 
@@ -93,31 +99,28 @@ class Engine:
         ----------
         model : a model's name, or "all" for every model that has weights, and their ensemble.
         target : the class to explain, or "predicted" for each model's own.
-        method : "gradcam".
+        method : how to explain, a name out of `lungapp.methods`.
         override : score the slice even where the gate rejects it; the analysis then says so and is never confident.
+        progress : is told the share of the explanation that is done, in (0, 1], by the slow methods.
 
         Raises
         ------
         UnknownModel, UnknownTarget, UnknownMethod, WeightsError
         """
-        spec = MODELS[0] if model == ALL else get_spec(model)  # all models share one input
+        spec = _input_of(model)
         _check(target, method)
         clock = _Clock()
         quality = clock.time("quality", lambda: assess(item))
         overridden = override and quality.verdict == "reject"
         if quality.verdict == "reject" and not override:
             return Analysis(item, quality, model, timings_ms=clock.stop())
-        models = clock.time("load", lambda: self._all_models() if model == ALL else [self._model(spec)])
+        models = clock.time("load", lambda: self._models(model))
         prepared = clock.time("prepare", lambda: prepare(item, spec))
         outputs = clock.time("forward", lambda: [loaded.run(prepared[0]) for loaded in models])
-        predictions = tuple(loaded.predict(output.logits) for loaded, output in zip(models, outputs, strict=True))
-        ensemble = self._ensemble(predictions, models) if model == ALL else None
-        if overridden:
-            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
-            ensemble = ensemble and replace(ensemble, status="uncertain")
+        predictions, ensemble = self._scores(model, models, outputs, overridden)
         maps = clock.time(
             "maps",
-            lambda: _maps(item, prepared[1], target, models, predictions, outputs),
+            lambda: _maps(item, prepared, target, method, models, predictions, outputs, progress),
         )
         return Analysis(
             item,
@@ -131,21 +134,59 @@ class Engine:
             overridden=overridden,
         )
 
-    def _ensemble(self, predictions: tuple[Prediction, ...], models: list[LoadedModel]) -> Prediction:
-        """The mean of the calibrated probabilities.
+    def measure_faithfulness(self, analysis: Analysis) -> Analysis:
+        """``analysis`` with the faithfulness of each of its maps (`lungapp.faithfulness`).
 
-        Its card says whether it is confident, where there is one of just these weights; else it is where all models
-        agree and each one is.
+        A step of its own, since it asks each model about ten pictures more, which takes several times as long as the
+        analysis itself. Raises `WeightsError`.
         """
-        mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
-        card = self.ensemble_card()
-        if card and card.members == {loaded.spec.name: loaded.card.weights_sha256 for loaded in models}:
-            status = card.status_of(float(mean.max()))
-        else:
-            agreed = len({prediction.label for prediction in predictions}) == 1
-            confident = agreed and all(prediction.status == "confident" for prediction in predictions)
-            status = "confident" if confident else "uncertain"
-        return Prediction(ENSEMBLE, predictions[0].labels, mean, status)
+        clock = _Clock()
+        maps = []
+        for found in analysis.maps:
+            loaded = self._model(get_spec(found.model))
+            picture, frame = prepare(analysis.slice, loaded.spec)
+            score = partial(loaded.probabilities_of, found.target)
+            measured = None if found.blank else measure(picture, frame.to_square(found.values), score)
+            maps.append(replace(found, faithfulness=measured))
+        return replace(analysis, maps=tuple(maps), timings_ms=analysis.timings_ms | {"faithfulness": clock.elapsed()})
+
+    def analyse_series(
+        self, entries: Sequence[Entry], model: str = DEFAULT_MODEL, override: bool = False, batch: int = BATCH
+    ) -> Iterator[SeriesRow]:
+        """Judge and score the slices of a series, one row each in their order, as they are done.
+
+        A slice that the gate rejects, or that cannot be read, is a row that says so; the others go on. Slices are read
+        a little ahead of the model, and only rows are kept, so memory does not grow with the number of slices. To
+        cancel, close the iterator.
+
+        Parameters
+        ----------
+        model, override : as for `analyse`.
+        batch : slices in one forward pass.
+
+        Raises
+        ------
+        UnknownModel, WeightsError : at once, before the first row.
+        """
+        spec, models = _input_of(model), self._models(model)
+
+        def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
+            outputs = zip(*(loaded.run_batch(pictures) for loaded in models), strict=True)
+            return [self._scores(model, models, one, forced) for one, forced in zip(outputs, overridden, strict=True)]
+
+        return run(entries, partial(look, spec=spec, model=model, override=override), score, batch)
+
+    def _models(self, model: str) -> list[LoadedModel]:
+        return self._all_models() if model == ALL else [self._model(get_spec(model))]
+
+    def _scores(self, model: str, models: Sequence[LoadedModel], outputs: Sequence[Output], overridden: bool) -> Scores:
+        """What ``models`` say of one slice, and their mean where all were asked; forced answers are never confident."""
+        predictions = tuple(loaded.predict(output.logits) for loaded, output in zip(models, outputs, strict=True))
+        ensemble = _mean(predictions, models, self.ensemble_card()) if model == ALL else None
+        if overridden:
+            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
+            ensemble = ensemble and replace(ensemble, status="uncertain")
+        return predictions, ensemble
 
     def _all_models(self) -> list[LoadedModel]:
         """Every model that can be loaded; raises the first one's error where none can."""
@@ -177,27 +218,58 @@ def _check(target: str, method: str) -> None:
     from_labels = (PREDICTED, *LABELS)
     if target not in from_labels:
         raise UnknownTarget(f"Expected a class out of: {', '.join(from_labels)}. Received: {str(target)[:40]!r}")
-    if method != "gradcam":
-        raise UnknownMethod(f"Expected an explanation method out of: gradcam. Received: {str(method)[:40]!r}")
+    get_method(method)
+
+
+def _input_of(model: str) -> ModelSpec:
+    return MODELS[0] if model == ALL else get_spec(model)  # all models share one input
+
+
+def _mean(predictions: tuple[Prediction, ...], models: Sequence[LoadedModel], card: ModelCard | None) -> Prediction:
+    """The mean of the calibrated probabilities.
+
+    Its card says whether it is confident, where there is one of just these weights; else it is where all models agree
+    and each one is.
+    """
+    mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
+    if card and card.members == {loaded.spec.name: loaded.card.weights_sha256 for loaded in models}:
+        status = card.status_of(float(mean.max()))
+    else:
+        agreed = len({prediction.label for prediction in predictions}) == 1
+        confident = agreed and all(prediction.status == "confident" for prediction in predictions)
+        status = "confident" if confident else "uncertain"
+    return Prediction(ENSEMBLE, predictions[0].labels, mean, status)
 
 
 def _maps(
     item: Slice,
-    frame: Frame,
+    prepared: tuple[np.ndarray, Frame],
     target: str,
+    method: str,
     models: list[LoadedModel],
     predictions: tuple[Prediction, ...],
     outputs: list[Output],
+    progress: Progress | None,
 ) -> tuple[ActivationMap, ...]:
+    picture, frame = prepared
     lungs = lung_mask(item.windowed(MODEL_WINDOW))
     maps = []
-    for loaded, prediction, output in zip(models, predictions, outputs, strict=True):
+    for place, (loaded, prediction, output) in enumerate(zip(models, predictions, outputs, strict=True)):
         label = prediction.label if target == PREDICTED else target
-        values = frame.to_slice(loaded.gradcam(output, label), item.pixels.shape)
+        if method == DEFAULT_METHOD:
+            own = loaded.gradcam(output, label)
+        else:
+            own = loaded.explain(picture, label, method, progress and _part(progress, place, len(models)))
+        values = frame.to_slice(own, item.pixels.shape)
         peak, total = float(values.max()), float(values.sum())
         inside = float(values[lungs].sum()) / total if total and lungs.any() else None
-        maps.append(ActivationMap(loaded.spec.name, "gradcam", label, values / peak if peak else values, inside))
+        maps.append(ActivationMap(loaded.spec.name, method, label, values / peak if peak else values, inside))
     return tuple(maps)
+
+
+def _part(progress: Progress, place: int, count: int) -> Progress:
+    """Progress of part ``place``, from 0, of ``count`` equal ones, told as progress of the whole."""
+    return lambda share: progress((place + share) / count)
 
 
 class _Clock:
@@ -215,4 +287,7 @@ class _Clock:
             self._steps[name] = (time.perf_counter() - start) * 1000
 
     def stop(self) -> dict[str, float]:
-        return self._steps | {"total": (time.perf_counter() - self._start) * 1000}
+        return self._steps | {"total": self.elapsed()}
+
+    def elapsed(self) -> float:
+        return (time.perf_counter() - self._start) * 1000

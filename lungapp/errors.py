@@ -20,6 +20,15 @@ LungAppError
 
 from __future__ import annotations
 
+import errno
+import logging
+import traceback
+from pathlib import Path
+
+UNEXPECTED = "Something went wrong on our side and the slice was not analysed. Please try again."
+
+logger = logging.getLogger(__name__)
+
 
 class LungAppError(Exception):
     """Base class. ``str(error)`` is plain text for a user, free of paths and markup."""
@@ -83,3 +92,30 @@ class DatasetNotFound(DatasetError):
 
 class DatasetDamaged(DatasetError):
     """The copy's pixels were altered after publication."""
+
+
+NO_ROOM = (
+    "Expected room for the upload in the server's temporary folder. Received: a full or read-only disk. Nothing that "
+    "was open is lost; please try again, or tell whoever runs this page."
+)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether ``error`` is of a disk that takes nothing more, not of the file in question."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def explain(error: Exception) -> str:
+    """What to tell the user, as plain text.
+
+    Our own errors say what was expected and received. Anything else is a fault of the program: it gets a general
+    sentence, and the log gets its type and place but not its message, which may quote a file name or a DICOM value.
+    """
+    if isinstance(error, LungAppError):
+        return str(error)
+    if isinstance(error, OSError) and is_full(error):
+        return NO_ROOM
+    frames = traceback.extract_tb(error.__traceback__)
+    place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+    logger.error("Unexpected %s at %s", type(error).__name__, place or "an unknown place")
+    return UNEXPECTED

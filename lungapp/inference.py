@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +40,13 @@ class LoadedModel:
         self.run(np.zeros(spec.input_shape, np.float32))
 
     def run(self, picture: np.ndarray) -> Output:
-        """The one pass over one picture (size, size, 1) float32."""
-        return Output(*(output.numpy()[0] for output in self._forward(tf.constant(picture[None]))))
+        """The one pass over one picture (size, size, 1) float32: the batch of one."""
+        return self.run_batch(picture[None])[0]
+
+    def run_batch(self, pictures: np.ndarray) -> list[Output]:
+        """The one pass over several pictures (n, size, size, 1) float32; one `Output` each, in their order."""
+        outputs = [output.numpy() for output in self._forward(tf.constant(pictures))]
+        return [Output(*parts) for parts in zip(*outputs, strict=True)]
 
     def predict(self, logits: np.ndarray) -> Prediction:
         """Calibrated probabilities and status from logits (labels,)."""
@@ -50,10 +56,34 @@ class LoadedModel:
         status = self.card.status_of(float(probabilities.max()))
         return Prediction(self.spec.name, self.card.labels, probabilities, status)
 
+    def probabilities_of(self, label: str, pictures: np.ndarray) -> np.ndarray:
+        """(n,) float: the calibrated probability of ``label`` for each of ``pictures`` (n, size, size, 1) float32."""
+        index = self.card.labels.index(label)
+        return np.array([self.predict(output.logits).probabilities[index] for output in self.run_batch(pictures)])
+
     def gradcam(self, output: Output, label: str) -> np.ndarray:
         """(rows, columns) float32: one-pass Grad-CAM for ``label``, at the feature maps' resolution."""
         index = self.card.labels.index(label)
         return gradcam(output.features, self._class_weights[:, index] @ shares(output.finer)[index])
+
+    def explain(
+        self, picture: np.ndarray, label: str, method: str, progress: Callable[[float], None] | None = None
+    ) -> np.ndarray:
+        """(rows, columns) float32: the map of ``label`` by a method that asks the model again; see `many_pass.explain`.
+
+        ``picture`` is (size, size, 1) float32.
+        """
+        from lungapp.saliency.many_pass import explain  # tf-keras-vis: only for those who ask for it
+
+        return explain(
+            self.model,
+            self.spec.target_layer,
+            lambda pictures: self._forward(tf.constant(pictures))[1].numpy(),
+            picture,
+            self.card.labels.index(label),
+            method,
+            progress,
+        )
 
 
 def frozen(model: keras.Model, spec: ModelSpec):

@@ -61,6 +61,17 @@ class Frame:
         whole[self.top : self.top + self.rows, self.left : self.left + self.columns] = crop
         return whole
 
+    def to_square(self, values: np.ndarray) -> np.ndarray:
+        """Bring what lies on the slice, (rows, columns) float32, onto the input square, 0 around it."""
+        crop = values[self.top : self.top + self.rows, self.left : self.left + self.columns]
+        # INTER_AREA averages when shrinking, so nothing aliases; it is nearest-neighbour when enlarging: not then.
+        method = cv2.INTER_AREA if self.height <= self.rows else cv2.INTER_LINEAR
+        square = np.zeros((self.size, self.size), np.float32)
+        square[self.at_row : self.at_row + self.height, self.at_column : self.at_column + self.width] = cv2.resize(
+            crop, (self.width, self.height), interpolation=method
+        )
+        return square
+
 
 def to_input(item: Slice, spec: ModelSpec) -> np.ndarray:
     """The picture ``spec``'s model gets: (size, size, 1) float32 in [0, 1], 0 outside the body."""
@@ -74,15 +85,7 @@ def prepare(item: Slice, spec: ModelSpec) -> tuple[np.ndarray, Frame]:
     if not body.any():  # nothing like a body: the gate's business; the whole picture is as good as any crop
         body = np.ones_like(body)
     frame = _frame(body, spec.size)
-    window = np.s_[frame.top : frame.top + frame.rows, frame.left : frame.left + frame.columns]
-    crop = np.where(body[window], grey[window], np.float32(0))
-    # INTER_AREA averages when shrinking, so nothing aliases; it is nearest-neighbour when enlarging, so not then.
-    method = cv2.INTER_AREA if frame.height <= frame.rows else cv2.INTER_LINEAR
-    square = np.zeros((spec.size, spec.size), np.float32)
-    square[frame.at_row : frame.at_row + frame.height, frame.at_column : frame.at_column + frame.width] = cv2.resize(
-        crop, (frame.width, frame.height), interpolation=method
-    )
-    return square[..., None], frame
+    return frame.to_square(np.where(body, grey, np.float32(0)))[..., None], frame
 
 
 def _frame(body: np.ndarray, size: int) -> Frame:

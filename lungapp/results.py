@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from lungapp.slices import Slice
+from lungapp.slices import SetAside, Slice, SliceInfo, Unit
 
 Verdict = Literal["accept", "warn", "reject"]
 Status = Literal["confident", "uncertain", "rejected"]
+RowStatus = Literal["confident", "uncertain", "rejected", "failed"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,37 @@ class Prediction:
         return {label: float(p) for label, p in zip(self.labels, self.probabilities, strict=True)}
 
 
+LEAST_FALL = 0.1
+"""Below this share of the probability, what blurring does to it is too little to say that a map marks its cause."""
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What becomes of the target's probability when parts of the slice are blurred away (`lungapp.faithfulness`).
+
+    ``probability`` is that of the slice as it is. ``hottest_fall`` is how far it falls with the hottest ``share`` of
+    the body blurred, ``random_falls`` how far with other parts of the same size, one each; negative where it rises.
+    ``share`` is a tenth, or less where the map colours less; 0 where it colours nothing inside the body.
+    """
+
+    share: float
+    probability: float
+    hottest_fall: float
+    random_falls: tuple[float, ...]
+
+    @property
+    def random_fall(self) -> float:
+        """The mean of ``random_falls``."""
+        return float(np.mean(self.random_falls))
+
+    @property
+    def supported(self) -> bool:
+        """Whether the map marks what the score relied on: the hottest part counts for more than every other part, and
+        for at least `LEAST_FALL` of the probability.
+        """
+        return self.hottest_fall > max(self.random_falls) and self.hottest_fall >= LEAST_FALL * self.probability
+
+
 @dataclass(frozen=True, eq=False)
 class ActivationMap:
     """Where a model's evidence for one class lies; it shows attention, not a lesion.
@@ -65,6 +97,7 @@ class ActivationMap:
     ``values`` is (rows, columns) float32 in [0, 1], aligned with the pixels of the slice, 1 at its maximum.
     ``inside_lungs`` is the share of its total that falls inside the lungs, or None where no lungs were found or the
     map is blank. A ``blank`` map has no positive evidence for its target anywhere: all values are 0.
+    ``faithfulness`` is None where it was not measured, and for a blank map, which has no hottest part.
     """
 
     model: str
@@ -72,14 +105,38 @@ class ActivationMap:
     target: str
     values: np.ndarray
     inside_lungs: float | None
+    faithfulness: Faithfulness | None = None
 
     @property
     def blank(self) -> bool:
         return not self.values.any()
 
 
+class Scored:
+    """What follows from the predictions for one slice, and from their mean where all models spoke."""
+
+    predictions: tuple[Prediction, ...]
+    ensemble: Prediction | None
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The prediction to show first: the ensemble's where there is one."""
+        return self.ensemble or (self.predictions[0] if self.predictions else None)
+
+    @property
+    def status(self) -> Status:
+        return self.prediction.status if self.prediction else "rejected"
+
+    @property
+    def agreement(self) -> bool | None:
+        """Whether all models name the same class; None where fewer than two spoke."""
+        if len(self.predictions) < 2:
+            return None
+        return len({prediction.label for prediction in self.predictions}) == 1
+
+
 @dataclass(frozen=True, eq=False)
-class Analysis:
+class Analysis(Scored):
     """Everything one analysis yields.
 
     A rejected slice has no predictions and no maps. With one model there is one of each; with ``"all"`` one per
@@ -99,18 +156,98 @@ class Analysis:
     timings_ms: dict[str, float] = field(default_factory=dict)
     overridden: bool = False
 
-    @property
-    def prediction(self) -> Prediction | None:
-        """The prediction to show first: the ensemble's where there is one."""
-        return self.ensemble or (self.predictions[0] if self.predictions else None)
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """What is kept of a slice once it was scored; ``rows`` and ``columns`` are pixels."""
+
+    rows: int
+    columns: int
+    unit: Unit
+    info: SliceInfo
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesRow(Scored):
+    """What one slice of a series came to: scores, or the gate's reasons, or the error that kept it from being read.
+
+    Attributes
+    ----------
+    number : from 1, feet to head.
+    source : where it lies in what was handed in; never a file's name.
+    position : mm along the patient, or None.
+    model : what was asked for: a model's name, or ``"all"``.
+    slice : None where it could not be read.
+    error : plain text for a user; empty where nothing went wrong.
+    thumbnail : (rows, columns) uint8, small, as the models' window shows the slice; None where it could not be read.
+    """
+
+    number: int
+    source: str
+    position: float | None
+    model: str
+    slice: SliceFacts | None = None
+    quality: QualityReport = QualityReport()
+    predictions: tuple[Prediction, ...] = ()
+    ensemble: Prediction | None = None
+    overridden: bool = False
+    error: str = ""
+    thumbnail: np.ndarray | None = None
 
     @property
-    def status(self) -> Status:
-        return self.prediction.status if self.prediction else "rejected"
+    def maps(self) -> tuple[ActivationMap, ...]:
+        """None: a map is made when a slice is looked at."""
+        return ()
 
     @property
-    def agreement(self) -> bool | None:
-        """Whether all models name the same class; None where fewer than two spoke."""
-        if len(self.predictions) < 2:
-            return None
-        return len({prediction.label for prediction in self.predictions}) == 1
+    def state(self) -> RowStatus:
+        """The status, or that there is an error instead of one."""
+        return "failed" if self.error else self.status
+
+    @property
+    def malignant(self) -> float | None:
+        """The probability of malignant, of the ensemble where there is one; None where nothing was scored."""
+        return self.prediction.scores().get("malignant") if self.prediction else None
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What the scores of single slices come to together. Not validated on patients.
+
+    Attributes
+    ----------
+    value : the highest mean probability of malignant over `window` scored slices in a row; None where there are fewer.
+    slices : the numbers of the slices that mean is of.
+    maximum : the highest probability of malignant of a single slice, and ``maximum_slice`` its number; or None.
+    states : how many rows are confident, uncertain, rejected and failed.
+    labels : how many slices each class was predicted for.
+    """
+
+    window: int
+    value: float | None
+    slices: tuple[int, ...]
+    maximum: float | None
+    maximum_slice: int | None
+    states: dict[RowStatus, int]
+    labels: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesAnalysis:
+    """Everything a run over a series yields; ``rows`` has fewer than ``total`` rows where it was cancelled.
+
+    ``set_aside`` is what was handed in beside the series and is no slice of it, ``seconds`` how long the run took.
+    """
+
+    rows: tuple[SeriesRow, ...]
+    total: int
+    model: str
+    aggregate: Aggregate
+    cancelled: bool
+    seconds: float
+    set_aside: tuple[SetAside, ...] = ()
+
+    def most_suspicious(self, count: int) -> tuple[SeriesRow, ...]:
+        """At most ``count`` scored rows, the highest probability of malignant first."""
+        scored = [row for row in self.rows if row.malignant is not None]
+        return tuple(sorted(scored, key=lambda row: -(row.malignant or 0.0))[:count])

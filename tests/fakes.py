@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import gc
 import socket
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lungapp.cards import ModelCard
-from lungapp.errors import UnknownMethod, UnknownTarget, WeightsMissing
+from lungapp.errors import UnknownTarget, WeightsMissing
+from lungapp.methods import get_method
 from lungapp.preprocessing import to_input
 from lungapp.quality import assess
 from lungapp.registry import LABELS, MODELS, get_spec
-from lungapp.results import ActivationMap, Analysis, Prediction
+from lungapp.results import ActivationMap, Analysis, Faithfulness, Prediction, SeriesRow
+from lungapp.series import Scores, look, run
 from lungapp.settings import Settings
-from lungapp.slices import Slice
+from lungapp.slices import Entry, Slice
 from lungapp.ui import build_demo, page_options
 
 if TYPE_CHECKING:
@@ -68,9 +72,10 @@ def make_card(name: str) -> ModelCard:
 
 
 class FakeEngine:
-    """Answers at once: a fixed score per model, and a blob on the upper left third as its map."""
+    """A fixed score per model, and a blob on the upper left third as its map; ``pace`` seconds a slice of a series."""
 
-    def __init__(self, cards: tuple[ModelCard, ...] | None = None) -> None:
+    def __init__(self, cards: tuple[ModelCard, ...] | None = None, pace: float = 0.0) -> None:
+        self.pace = pace
         self.calls: list[tuple[str, str, str]] = []
         self._cards = tuple(make_card(spec.name) for spec in MODELS) if cards is None else cards
 
@@ -81,13 +86,14 @@ class FakeEngine:
         target: str = "predicted",
         method: str = "gradcam",
         override: bool = False,
+        progress: Callable[[float], None] | None = None,
     ) -> Analysis:
         self.calls.append((model, target, method))
         names = [spec.name for spec in MODELS] if model == "all" else [get_spec(model).name]
         if target not in (*LABELS, "predicted"):
             raise UnknownTarget(f"Expected a class out of: {', '.join(LABELS)}. Received: {target[:40]!r}")
-        if method != "gradcam":
-            raise UnknownMethod(f"Expected gradcam. Received: {method[:40]!r}")
+        if get_method(method).slow and progress:
+            progress(1.0)
         quality = assess(item)
         overridden = override and quality.verdict == "reject"
         if quality.verdict == "reject" and not override:
@@ -95,7 +101,7 @@ class FakeEngine:
         predictions = tuple(_predict(name, SCORES[name]) for name in names)
         if overridden:
             predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
-        maps = tuple(_explain(item, prediction, target) for prediction in predictions)
+        maps = tuple(_explain(item, prediction, target, method) for prediction in predictions)
         mean = tuple(np.mean([SCORES[name] for name in names], axis=0))
         ensemble = _predict("ensemble", mean) if model == "all" else None
         if overridden and ensemble:
@@ -103,6 +109,34 @@ class FakeEngine:
         given = to_input(item, MODELS[0])[..., 0]
         timings = {"total": 12.345}
         return Analysis(item, quality, model, predictions, maps, ensemble, given, timings, overridden)
+
+    def measure_faithfulness(self, analysis: Analysis) -> Analysis:
+        """The default method's maps mark what counted, the others' do not."""
+        maps = []
+        for found in analysis.maps:
+            fall = 0.52 if found.method == "gradcam" else 0.01
+            tested = None if found.blank else Faithfulness(0.1, 0.93, fall, (0.02, 0.04))
+            maps.append(replace(found, faithfulness=tested))
+        return replace(analysis, maps=tuple(maps))
+
+    def analyse_series(
+        self, entries: Sequence[Entry], model: str = "advanced_cnn", override: bool = False, batch: int = 8
+    ) -> Iterator[SeriesRow]:
+        """Slices brighter than others get a higher probability of malignant: it varies along a series."""
+        spec = MODELS[0] if model == "all" else get_spec(model)
+        names = [one.name for one in MODELS] if model == "all" else [model]
+
+        def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
+            return [self._series_scores(names, float(picture.mean()), model == "all") for picture in pictures]
+
+        return run(entries, partial(look, spec=spec, model=model, override=override), score, batch)
+
+    def _series_scores(self, names: list[str], level: float, together: bool) -> Scores:
+        time.sleep(self.pace)
+        malignant = float(np.clip(130 * (level - 0.2938), 0.02, 0.97))
+        scores = (0.8 * (1 - malignant), 0.2 * (1 - malignant), malignant)
+        predictions = tuple(_predict(name, scores) for name in names)
+        return predictions, _predict("ensemble", scores) if together else None
 
     def cards(self) -> tuple[ModelCard, ...]:
         return self._cards
@@ -127,19 +161,22 @@ class BrokenEngine(FakeEngine):
     def analyse(self, *_: Any, **__: Any) -> Analysis:
         raise self.error
 
+    def analyse_series(self, *_: Any, **__: Any) -> Iterator[SeriesRow]:
+        raise self.error
+
 
 def _predict(name: str, scores: tuple[float, ...]) -> Prediction:
     return Prediction(name, LABELS, np.array(scores), "confident" if max(scores) > 0.6 else "uncertain")
 
 
-def _explain(item: Slice, prediction: Prediction, target: str) -> ActivationMap:
+def _explain(item: Slice, prediction: Prediction, target: str, method: str) -> ActivationMap:
     rows, columns = np.mgrid[0 : item.rows, 0 : item.columns]
     distance = (rows / item.rows - 0.3) ** 2 + (columns / item.columns - 0.3) ** 2
     values = np.exp(-distance / 0.02).astype(np.float32)
     label = prediction.label if target == "predicted" else target
     if label == "benign" and prediction.model == "basic_cnn":
-        return ActivationMap(prediction.model, "gradcam", label, np.zeros_like(values), None)
-    return ActivationMap(prediction.model, "gradcam", label, values / values.max(), 0.72)
+        return ActivationMap(prediction.model, method, label, np.zeros_like(values), None)
+    return ActivationMap(prediction.model, method, label, values / values.max(), 0.72)
 
 
 @contextmanager

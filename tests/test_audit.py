@@ -248,7 +248,7 @@ def test_figures_of_a_condition():
     right = np.eye(3)[labels] * 4
     wrong = np.roll(right, 1, axis=1)
     found = condition_figures({"clean": right, "blur": wrong}, labels)
-    assert found["clean"] == {"accuracy": 1.0, "balanced_accuracy": 1.0, "auc_malignant": 1.0}
+    assert found["clean"] == {"accuracy": 1.0, "balanced_accuracy": 1.0, "auc_malignant": 1.0, "malignant_gap": 0.947}
     assert found["blur"]["accuracy"] == 0
     assert found["blur"]["auc_malignant"] == 0.25
     assert condition_figures({"clean": right[:2]}, labels[:2])["clean"]["auc_malignant"] is None
@@ -318,6 +318,17 @@ def figures(**aucs: float) -> dict:
 )
 def test_words_on_hidden_lungs(auc, said):
     assert f"With the lungs masked out {said}" in " ".join(words(figures(lungs_masked_out=auc)))
+
+
+def test_an_order_of_tiny_differences_is_no_shortcut():
+    found = figures(noise_only=0.99)
+    found["conditions"]["noise_only"]["malignant_gap"] = -0.012
+    said = (
+        "its malignant probability differs by 1.2 percentage points between malignant slices and the others (AUC 0.99)"
+    )
+    assert f"From the noise alone {said}: it makes next to nothing of the scanner's noise." in " ".join(words(found))
+    found["conditions"]["noise_only"]["malignant_gap"] = 0.3
+    assert "the scanner's noise is enough for it" in " ".join(words(found))
 
 
 def test_words_on_what_is_left_when_the_surroundings_go():

@@ -48,6 +48,16 @@ def test_text_names_class_status_and_scores(capsys):
     assert "not for diagnosis" in err.lower()
 
 
+def test_a_method_is_chosen_and_its_map_tested(capsys):
+    arguments = [MASS, "--model", "basic_cnn", "--target", "malignant", "--method", "layercam", "--faithfulness"]
+    assert main([*arguments, "--json"]) == 0
+    activation = json.loads(capsys.readouterr().out)["activation"]
+    assert (activation["method"], activation["target"]) == ("layercam", "malignant")
+    assert len(activation["faithfulness"]["random_falls"]) == 8
+    assert main(arguments) == 0
+    assert "what the model relied on (falls by " in capsys.readouterr().out
+
+
 def test_a_bad_file_is_a_row_and_stops_nothing(capsys, tmp_path):
     text = tmp_path / "note.txt"
     text.write_text("no picture")

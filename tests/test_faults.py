@@ -23,12 +23,12 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from lungapp.engine import Engine
-from lungapp.errors import StorageUnavailable, WeightsError
+from lungapp.errors import NO_ROOM, StorageUnavailable, WeightsError
 from lungapp.reading import Limits
 from lungapp.slices import Slice
 from lungapp.ui import EXAMPLES, sweep, uploads
 from lungapp.ui.opened import close, open_upload
-from lungapp.ui.uploads import NO_ROOM, PREFIX
+from lungapp.ui.uploads import PREFIX
 from lungapp.ui.vault import vault
 from tests.fakes import SERVER_WARNINGS, FakeEngine, serve
 

@@ -88,7 +88,7 @@ def file_data(path: str, **rest: Any) -> dict[str, Any]:
 
 def analyse(client: httpx.Client, file: Any) -> tuple[int, str]:
     """Status and body of the call, and of its answer where it was let in."""
-    data = [file, "resnet50", "predicted", "gradcam", False, 0]
+    data = [file, "resnet50", "predicted", "gradcam", False, 0, False]
     answer = client.post(f"{API}/call/analyse", json={"data": data})
     if answer.status_code != 200:
         return answer.status_code, answer.text
@@ -119,6 +119,15 @@ def test_a_result_is_its_askers_alone(address: str) -> None:
     assert mine.get(f"{API}/file={path}").headers["content-type"] == "image/png"
     assert theirs.get(f"{API}/file={path}").status_code == 403
     assert httpx.get(f"{address}{API}/file={path}").status_code == 403
+
+
+def test_the_table_of_a_series_is_its_askers_alone(address: str) -> None:
+    mine, theirs = browser(address), browser(address)
+    asked = mine.post(f"{API}/call/analyse_series", json={"data": [[file_data(put(mine))], "resnet50", False]})
+    told = mine.get(f"{API}/call/analyse_series/{asked.json()['event_id']}").text
+    path = result_path(told)
+    assert mine.get(f"{API}/file={path}").status_code == 200
+    assert theirs.get(f"{API}/file={path}").status_code == 403
 
 
 def test_the_same_file_of_two_visitors_lies_in_two_places_that_cannot_be_guessed(address: str) -> None:

@@ -166,3 +166,13 @@ def test_every_slice_of_the_dataset_shows_its_body(dataset):
         grey = read_slice(path).windowed(MODEL_WINDOW)
         assert body_mask(grey).mean() > 0.2
         assert lung_mask(grey).sum() > 0.05 * body_mask(grey).sum()
+
+
+def test_an_outline_that_is_remembered_is_not_shared(thorax):
+    grey = thorax.windowed(MODEL_WINDOW).copy()
+    first = body_mask(grey)
+    expected = first.copy()
+    first[:] = False
+    assert np.array_equal(body_mask(grey), expected), "a caller's change stays the caller's"
+    grey[:] = 0
+    assert not body_mask(grey).any(), "the same array with other greys is another slice"

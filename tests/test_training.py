@@ -18,7 +18,7 @@ from lungapp.registry import LABELS, MODELS, get_spec
 from lungapp.weights_io import digest_of, read_weights, write_weights
 from tests.conftest import write_dataset
 from train import augment, baselines, card, fit, pipeline, publish, recipes
-from train.conditions import add_noise, noise_level
+from train.conditions import add_noise, lung_region, noise_level
 from train.data import build_manifest, split, write_manifest
 from train.evaluate import differences
 from train.fused import with_fused_normalisation
@@ -102,6 +102,35 @@ def test_masked_slices_show_the_lungs_alone():
     assert np.array_equal(masked[:2, ..., 0], np.where(regions[:2], batch[:2, ..., 0], 0))
     assert np.array_equal(masked[2], batch[2])
     assert np.array_equal(augment.mask(batch, regions, 0.0, np.random.default_rng(0)), batch)
+
+
+def test_emptied_slices_show_nothing_of_the_lungs(thorax):
+    picture = to_input(thorax, MODELS[0])
+    batch = np.stack([picture] * 24)
+    region = lung_region(picture[..., 0])
+    emptied, which = augment.hollow(batch, 1.0, np.random.default_rng(0))
+    assert which.all()
+    vessels = picture[..., 0][region].std()
+    spreads = [one[..., 0][region].std() for one in emptied]
+    assert max(spreads) < vessels / 2
+    assert len({round(float(spread), 4) for spread in spreads}) >= 3  # all three ways come up
+    kept, which = augment.hollow(batch, 0.0, np.random.default_rng(0))
+    assert not which.any()
+    assert np.array_equal(kept, batch)
+
+
+@pytest.mark.parametrize("group_head", [True, False])
+def test_emptied_slices_are_taught_as_any_class(group_head):
+    part = made_part([0, 1, 2] * 4, [0, 1, 2] * 4, size=16)
+    part.inputs[:] = 0.5
+    stage = Stage(1, 1e-3, batch=12, group_head=group_head, augmentation=Augmentation(interpolated=0, hollow=1.0))
+    (batch,) = list(training_batches(part, Recipe((stage,)), stage, seed=0))
+    for targets in batch[1].values():
+        assert np.allclose(targets, 1 / targets.shape[-1])
+    some = replace(stage, augmentation=Augmentation(interpolated=0, hollow=0.5))
+    (batch,) = list(training_batches(part, Recipe((some,)), some, seed=0))
+    best = batch[1]["probabilities"].numpy().max(axis=1)
+    assert set(best.round(2).tolist()) == {pytest.approx(0.33), 1.0}
 
 
 def test_equalised_slices_have_noise_of_about_one_level(thorax):

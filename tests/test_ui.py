@@ -23,6 +23,7 @@ from lungapp.rendering import render_grey
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, about, build_demo, messages, page_options
 from tests.fakes import SERVER_WARNINGS, BrokenEngine, FakeEngine, make_card, serve
+from tests.series_files import phantom_series
 
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
@@ -51,10 +52,10 @@ def picture(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def test_only_the_two_endpoints_are_public(client: Client) -> None:
+def test_only_the_endpoints_for_programs_are_public(client: Client) -> None:
     described = client.view_api(return_format="dict", print_info=False)
     assert described["unnamed_endpoints"] == {}
-    assert set(described["named_endpoints"]) == {"/analyse", "/models"}
+    assert set(described["named_endpoints"]) == {"/analyse", "/analyse_series", "/models"}
     parameters = described["named_endpoints"]["/analyse"]["parameters"]
     assert [entry["parameter_name"] for entry in parameters] == [
         "file",
@@ -63,8 +64,9 @@ def test_only_the_two_endpoints_are_public(client: Client) -> None:
         "method",
         "override",
         "slice_number",
+        "faithfulness",
     ]
-    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam", False, 0]
+    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam", False, 0, False]
 
 
 @pytest.mark.parametrize("model", [spec.name for spec in MODELS])
@@ -79,6 +81,13 @@ def test_analyse_gives_the_report_and_a_lossless_overlay(client: Client, model: 
     grey = render_grey(read_slice(PHANTOM)).astype(int)
     assert np.abs(pixels - grey).max() > 50, "the map must be seen"
     assert np.abs(pixels[-20:, -20:] - grey[-20:, -20:]).max() <= 1, "and nothing where there is no attention"
+
+
+def test_analyse_by_another_method_and_with_its_test(client: Client) -> None:
+    result, _ = call(client, PHANTOM, method="scorecam", faithfulness=True)
+    assert result["activation"]["method"] == "scorecam"
+    assert result["activation"]["faithfulness"]["supported"] is False
+    assert call(client, PHANTOM)[0]["activation"]["faithfulness"] is None
 
 
 def test_analyse_with_all_models(client: Client) -> None:
@@ -125,12 +134,39 @@ def test_a_slice_of_an_archive(client: Client, tmp_path: Path) -> None:
         call(client, archive, slice_number=4)
 
 
+def test_a_series_gives_a_row_a_slice_and_a_table(client: Client, tmp_path: Path) -> None:
+    archive = tmp_path / "Mustermann.zip"
+    archive.write_bytes(phantom_series(6, 160))
+    result, table = client.predict(files=[handle_file(str(archive))], model="all", api_name="/analyse_series")
+    assert (result["schema"], result["model"], result["slices"]) == ("lungapp.series/1", "all", 6)
+    statuses = [row["status"] for row in result["rows"]]
+    assert [statuses[0], statuses[3]] == ["rejected", "failed"]
+    assert {"confident", "uncertain"} >= {status for place, status in enumerate(statuses) if place not in (0, 3)}
+    assert len(result["aggregate"]["slices"]) == 3
+    assert {item["source"] for item in result["set_aside"]} == {"file 1, item 8", "DICOM CT: 1 slice"}
+    text = Path(table).read_text()
+    assert text.startswith("slice,position_mm,source,")
+    assert "Mustermann" not in text + str(result)
+    files = [handle_file(str(EXAMPLES / name)) for name in ("phantom-mass.png", "phantom-clear.png")]
+    result, _ = client.predict(files=files, model="resnet50", override=True, api_name="/analyse_series")
+    assert [row["source"] for row in result["rows"]] == ["file 1", "file 2"]
+    assert result["aggregate"]["malignant"] is None, "three slices are needed"
+
+
+def test_a_series_of_nothing_gets_a_message(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a picture")
+    with pytest.raises(AppError, match=r"Expected .+ Received: "):
+        client.predict(files=[handle_file(str(tmp_path / "notes.txt"))], model="resnet50", api_name="/analyse_series")
+    with pytest.raises(AppError, match="Expected a model name out of"):
+        client.predict(files=[handle_file(str(PHANTOM))], model="vgg", api_name="/analyse_series")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"model": "vgg"}, "Expected a model name out of"),
         ({"target": "<b>lesion</b>"}, "&lt;b&gt;lesion"),
-        ({"method": "magic"}, "Expected gradcam"),
+        ({"method": "magic"}, "Expected an explanation method out of: gradcam, "),
     ],
 )
 def test_wrong_arguments_are_named(client: Client, arguments: dict[str, str], message: str) -> None:

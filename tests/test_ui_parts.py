@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 from PIL import Image
 
 from lungapp.errors import UnreadableInput
+from lungapp.methods import METHODS
 from lungapp.reading import Limits, read_slice
 from lungapp.registry import LABELS, MODELS
+from lungapp.results import ActivationMap, Faithfulness
 from lungapp.slices import Slice, SliceInfo
 from lungapp.ui import EXAMPLES, figures, messages, models, panels, words
+from lungapp.ui.analyse import _analyser
 from lungapp.ui.examples import find_examples
-from lungapp.ui.opened import open_upload
+from lungapp.ui.opened import close, open_upload
 from tests.fakes import FakeEngine, make_card
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
@@ -108,6 +112,80 @@ def test_the_record_is_of_slices_with_a_like_probability(probability: float, n: 
     assert f"{share} were named rightly" in text
     overall = figures.held_out(make_card("resnet50").data)
     assert figures.held_out(card, 0.5) == figures.held_out(card) == overall, "no such slices, or nothing asked"
+
+
+def map_tested(probability: float, hottest: float, others: tuple[float, ...], share: float = 0.1) -> ActivationMap:
+    found = Faithfulness(share, probability, hottest, others)
+    return ActivationMap("resnet50", "gradcam", "malignant", np.ones((4, 4), np.float32), 0.5, found)
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        (
+            map_tested(0.93, 0.52, (0.02, 0.04)),
+            "Blurring the hottest tenth of the body lowers the malignant probability from 93 % to 41 %; blurring other "
+            "parts of the same size lowers it to 90 % on average. The map marks what this model relied on.",
+        ),
+        (
+            map_tested(0.62, 0.15, (0.0, 0.22)),
+            "Blurring the hottest tenth of the body lowers the malignant probability from 62 % to 47 %; blurring other "
+            "parts of the same size lowers it to 51 % on average, one of them to 40 %. The map does not mark what this "
+            "model relied on: do not rely on this map.",
+        ),
+        (
+            map_tested(0.5, -0.1, (-0.2, 0.2), share=0.03),
+            "Blurring the coloured 3 % of the body raises the malignant probability from 50 % to 60 %; blurring other "
+            "parts of the same size leaves it at 50 % on average. The map does not mark what this model relied on: do "
+            "not rely on this map.",
+        ),
+    ],
+)
+def test_what_a_map_is_worth_is_said_in_words(item: ActivationMap, text: str) -> None:
+    assert words.faithfulness(item) == text
+    shown = panels.pictures(Slice(np.zeros((4, 4)), "grey"), item)
+    assert ("la-supported" in shown) == item.faithfulness.supported
+    assert words.TESTING not in shown
+
+
+def test_a_map_outside_the_body_is_said_to_be() -> None:
+    text = words.faithfulness(map_tested(0.5, 0.0, (0.0,), share=0.0))
+    assert text == "Everything coloured lies outside the body. Do not rely on this map."
+
+
+def test_a_map_that_is_being_tested_says_so_and_a_blank_one_that_it_is_blank() -> None:
+    item = Slice(np.zeros((4, 4)), "grey")
+    untested = replace(map_tested(0.9, 0.5, (0.1,)), faithfulness=None)
+    assert words.faithfulness(untested) == ""
+    assert words.TESTING in panels.pictures(item, untested, testing=True)
+    blank = replace(untested, values=np.zeros((4, 4), np.float32), inside_lungs=None)
+    shown = panels.pictures(item, blank, testing=True)
+    assert words.TESTING not in shown
+    assert "nothing is coloured" in shown
+
+
+class FaultyTest(FakeEngine):
+    def measure_faithfulness(self, analysis):
+        raise RuntimeError("secret")
+
+
+def test_a_fault_of_the_test_leaves_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    answer = _analyser(FaultyTest(), {})
+    opened = open_upload([PHANTOM], LIMITS)
+    first, second = answer(opened, 1, "advanced_cnn", "predicted", "gradcam", "")
+    close(opened)
+    assert "Malignant" in first[0]
+    assert second[0] == first[0]
+    assert words.TESTING in first[1]
+    assert words.TESTING not in second[1]
+    assert "secret" not in caplog.text
+
+
+def test_every_method_has_a_title_and_a_sentence() -> None:
+    assert len({method.title for method in METHODS}) == len({method.name for method in METHODS}) == 5
+    for method in METHODS:
+        assert method.sentence.endswith(".")
+        assert len(method.sentence) < 120
 
 
 def test_markup_in_findings_and_messages_is_escaped() -> None:

@@ -16,6 +16,8 @@ from lungapp.reading import Limits
 from lungapp.ui import EXAMPLES, uploads
 from lungapp.ui.opened import Opened, close, open_upload
 from lungapp.ui.uploads import Upload
+from lungapp.ui.vault import vault
+from tests.series_files import phantom_series
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
 
@@ -122,3 +124,40 @@ def test_what_was_set_aside_is_told(tmp_path: Path) -> None:
     (note,) = many.notes
     assert note.startswith("Set aside: 9 files. Expected ")
     close(many)
+
+
+def test_shared_files_go_with_the_last_who_needs_them() -> None:
+    one = Upload([PHANTOM])
+    other = one.share()
+    one.close()
+    one.close()
+    assert other.files[0].exists()
+    third = other.share()
+    other.close()
+    assert third.files[0].exists()
+    third.close()
+    assert not third.files[0].parent.exists()
+
+
+def test_any_series_of_an_upload_can_be_picked_and_lent(tmp_path: Path) -> None:
+    archive = tmp_path / "series.zip"
+    archive.write_bytes(phantom_series(4, 64))
+    opened = open_upload([archive], Limits())
+    assert (len(opened.entries), opened.notes[0]) == (4, "The upload holds 2 series; the longest is shown.")
+    other = opened.pick(1)
+    assert (len(other.entries), other.notes[0]) == (1, "The upload holds 2 series; number 2 by length is shown.")
+    assert len(opened.pick(7).entries) == 4
+    lent = opened.lend(2)
+    close(opened)
+    assert lent.first == 2
+    assert lent.read(2).unit == "HU"
+    close(lent)
+    assert lent.upload is not None
+    assert not lent.upload.files[0].exists()
+
+
+def test_what_is_handed_out_is_deleted_soon(cached: Path) -> None:
+    file = uploads.hand_out(vault.folder(""), "lungapp-series.csv", "a,b\r\n")
+    assert file.read_bytes() == b"a,b\r\n"
+    assert file.is_relative_to(uploads.cache_folder())
+    assert wait_until_gone(file.parent)

@@ -37,7 +37,9 @@ from train.metrics import FIGURES
 from train.pipeline import Part, entries_of, load_part
 from train.predict import Predictions
 
-SHOWN = ("accuracy", "balanced_accuracy", "auc_malignant")
+SHOWN = ("accuracy", "balanced_accuracy", "auc_malignant", "malignant_gap")
+"""What is told of every condition. ``malignant_gap``: mean malignant probability of the malignant slices less that of
+the others; an AUC ranks, and ranks differences too small to matter as readily as large ones."""
 
 
 def predict_conditions(
@@ -55,9 +57,18 @@ def condition_figures(
     found = {}
     for name, own in logits.items():
         probabilities = Predictions((), own.astype(np.float64), labels, labels).probabilities(temperature)
-        values = {figure: FIGURES[figure](probabilities, labels) for figure in SHOWN}
+        values = {figure: FIGURES[figure](probabilities, labels) for figure in SHOWN if figure in FIGURES}
+        values["malignant_gap"] = _gap(probabilities, labels)
         found[name] = {figure: None if np.isnan(value) else round(value, 4) for figure, value in values.items()}
     return found
+
+
+def _gap(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    malignant = labels == LABELS.index("malignant")
+    if malignant.all() or not malignant.any():
+        return float("nan")
+    own = probabilities[:, LABELS.index("malignant")]
+    return float(own[malignant].mean() - own[~malignant].mean())
 
 
 def attention(model: keras.Model, part: Part, batch: int = 32) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,12 @@ from train.conditions import NOISY
 
 DOCUMENT = ROOT / "docs" / "audit.md"
 
-METRICS = {"auc_malignant": "Malignant AUC", "balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy"}
+METRICS = {
+    "auc_malignant": "Malignant AUC",
+    "malignant_gap": "How much higher the malignant probability is on malignant slices than on the others, on average",
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+}
 
 CHANGED = (
     "Where two figures stand with an arrow, the first is of the weights before training was changed to lean less on "
@@ -36,8 +41,11 @@ How to read it:
   may lie outside.
 - A high figure where the lungs are hidden shows that what is left is enough for the model, not that it judges a whole
   slice by it: what taking that away costs stands in the rows above. A low figure shows less: these pictures look like
-  nothing the models were trained on, and a model may use the surroundings of a whole slice and yet make nothing of them
-  alone.
+  nothing a model judges well, and it may use the surroundings of a whole slice and yet make nothing of them alone. All
+  the more since models are trained to call such pictures any class alike (`hollow` in
+  [`train/recipes.py`](../train/recipes.py)): there low figures show that this was learnt.
+- An AUC tells only the order. Where a model says nearly the same of every slice, the order of tiny differences can give
+  any AUC; the second table says how far apart the probabilities are.
 - Noise is made equal by adding to each slice what its level lacks to the {NOISY}th percentile of the slices. Noisier
   ones stay so, and the grain of added noise differs from a scanner's, so some of a scanner's signature is left.
 - The test part has few patients: differences of a few points mean nothing.

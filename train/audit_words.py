@@ -10,6 +10,10 @@ from lungapp.registry import LABELS
 WELL = 0.9
 """Malignant AUC from which a model tells malignant slices from the others."""
 
+SLIGHT = 0.05
+"""Mean difference of malignant probability between malignant slices and the others below which a model is as good as
+mute, whatever the AUC makes of its order."""
+
 HARDLY = 0.65
 """Malignant AUC below which it hardly does; as far below chance as this is above, it does so the wrong way round."""
 
@@ -85,7 +89,12 @@ def _hidden(code: str, figures: Figures) -> list[str]:
     if own is None:
         return []
     opening, shown = HIDDEN[code]
-    if own >= WELL:
+    gap = figures[code].get("malignant_gap")
+    if gap is not None and abs(gap) < SLIGHT:
+        points = f"{100 * abs(gap):.1f} percentage points"
+        said = f"its malignant probability differs by {points} between malignant slices and the others (AUC {own:.2f})"
+        said += f": it makes next to nothing of {shown.rstrip(',')}"
+    elif own >= WELL:
         said = f"it still tells malignant slices from the others (AUC {own:.2f}): {shown} is enough for it"
     elif own >= HARDLY:
         said = f"it still tells malignant slices from the others in part (AUC {own:.2f}): {shown} helps it"

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from train.conditions import equalise_noise
+from train.conditions import equalise_noise, keep_border, keep_noise, mask_lungs_out
 from train.recipes import Augmentation
 
 cv2.setNumThreads(1)  # its threads would fight TensorFlow's for the same cores
@@ -57,6 +57,24 @@ def mask(batch: np.ndarray, regions: np.ndarray, share: float, random: np.random
     """
     masked = (random.random(len(batch)) < share) & regions.any(axis=(1, 2))
     return np.where((regions | ~masked[:, None, None])[..., None], batch, np.float32(0))
+
+
+def hollow(batch: np.ndarray, share: float, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Take all that could tell a class out of a ``share`` of ``batch`` (n, size, size, 1).
+
+    Each such slice keeps its surroundings, a band at the body's edge, or its noise, whichever chance picks: what the
+    shortcut audit shows to a model (`train.conditions`). A model is to say of them that it does not know.
+
+    Returns
+    -------
+    The new batch, and (n,) bool: which slices were emptied.
+    """
+    emptied = random.random(len(batch)) < share
+    ways = (mask_lungs_out, keep_border, lambda picture: keep_noise(picture, random))
+    result = batch.copy()
+    for place in np.flatnonzero(emptied):
+        result[place, ..., 0] = ways[random.integers(len(ways))](batch[place, ..., 0])
+    return result, emptied
 
 
 def mix(count: int, parameter: float, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from lungapp.errors import DatasetDamaged
 from lungapp.preprocessing import to_input
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS, ModelSpec
-from train.augment import augment, interpolate, mask, mix, neighbours
+from train.augment import augment, hollow, interpolate, mask, mix, neighbours
 from train.conditions import lung_region, noise_level
 from train.data import Entry, read_manifest, read_split
 from train.recipes import Augmentation, Recipe, Stage
@@ -105,8 +105,11 @@ def training_batches(part: Part, recipe: Recipe, stage: Stage, seed: int) -> tf.
     data = data.shuffle(len(part.labels), seed=seed, reshuffle_each_iteration=True).batch(stage.batch)
 
     def augmented(chosen: tf.Tensor, y: dict, w: tf.Tensor) -> tuple[tf.Tensor, dict, dict]:
-        x, partners, shares = tf.numpy_function(pictures, [chosen], (tf.float32, tf.int32, tf.float32))
-        partners, shares = tf.ensure_shape(partners, (None,)), tf.ensure_shape(shares, (None,))
+        x, emptied, partners, shares = tf.numpy_function(
+            pictures, [chosen], (tf.float32, tf.bool, tf.int32, tf.float32)
+        )
+        emptied, partners, shares = (tf.ensure_shape(one, (None,)) for one in (emptied, partners, shares))
+        y = {name: tf.where(emptied[:, None], 1 / one.shape[-1], one) for name, one in y.items()}
         own, other = shares * w, (1 - shares) * tf.gather(w, partners)
         w = own + other
         y = {
@@ -119,7 +122,9 @@ def training_batches(part: Part, recipe: Recipe, stage: Stage, seed: int) -> tf.
 
 
 class _Pictures:
-    """Indices of slices (batch,) → augmented pictures, and for each whom it was mixed with and its own share."""
+    """Indices of slices (batch,) → augmented pictures, and of each whether it was emptied, whom it was mixed with, and
+    its own share.
+    """
 
     def __init__(self, part: Part, groups: np.ndarray, how: Augmentation, seed: int) -> None:
         self._inputs, self._how = part.inputs, how
@@ -128,13 +133,17 @@ class _Pictures:
         self._regions = np.stack([lung_region(picture[..., 0]) for picture in part.inputs])
         self._noise = float(np.quantile([noise_level(picture[..., 0]) for picture in part.inputs], NOISY))
 
-    def __call__(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __call__(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         random, how = self._random, self._how
         x = interpolate(self._inputs, chosen, self._near, how.interpolated, random)
-        x = augment(mask(x, self._regions[chosen], how.masked, random), how, self._noise, random)
+        emptied, hollowed = np.zeros(len(x), bool), x
+        if how.hollow:
+            hollowed, emptied = hollow(x, how.hollow, random)
+        whole = mask(x, self._regions[chosen], how.masked, random)
+        x = augment(np.where(emptied[:, None, None, None], hollowed, whole), how, self._noise, random)
         partners, shares = mix(len(x), how.mixup, random)
         weight = shares[:, None, None, None]
-        return x * weight + x[partners] * (1 - weight), partners, shares
+        return x * weight + x[partners] * (1 - weight), emptied, partners, shares
 
 
 def validation_batches(part: Part, group_count: int, recipe: Recipe, batch: int = 32) -> tf.data.Dataset:

@@ -1,4 +1,4 @@
-"""What an analysis says, in forms that leave the program: JSON, CSV, PNG, PDF and DICOM.
+"""What an analysis says, in forms that leave the program: JSON, CSV, PNG, PDF and DICOM; of a series JSON, CSV, ZIP.
 
 ``to_pdf`` and ``to_overlay_png`` are imported when they are first asked for: they draw, which the page's start need not
 wait for. ``to_secondary_capture`` and ``to_structured_report`` live in `lungapp.report.dicom`, a second's import.
@@ -15,12 +15,16 @@ from lungapp.report.csv_report import to_csv
 from lungapp.report.facts import NOTICE
 from lungapp.report.ids import Ids
 from lungapp.report.json_report import SCHEMA, to_json
+from lungapp.report.series_report import series_to_csv, series_to_json, series_to_zip
 
 if TYPE_CHECKING:
     from lungapp.report.pdf import to_pdf
     from lungapp.report.picture import to_overlay_png
 
-__all__ = ["NOTICE", "SCHEMA", "Ids", "to_csv", "to_json", "to_overlay_png", "to_pdf"]
+__all__ = [
+    "NOTICE", "SCHEMA", "Ids", "series_to_csv", "series_to_json", "series_to_zip", "to_csv", "to_json",
+    "to_overlay_png", "to_pdf",
+]  # fmt: skip
 
 _DRAWN = {"to_pdf": "lungapp.report.pdf", "to_overlay_png": "lungapp.report.picture"}
 

@@ -12,7 +12,7 @@ from lungapp import __version__
 from lungapp.cards import ModelCard
 from lungapp.registry import LABELS
 from lungapp.report.facts import NOTICE, moment, provenances, warning_of
-from lungapp.results import Analysis, Prediction
+from lungapp.results import Analysis, Prediction, SeriesRow
 
 HEADER = (
     "source", "created", "version", "model", "status", "overridden", "label",
@@ -20,6 +20,7 @@ HEADER = (
     "activation_target", "activation_inside_lungs", "weights_sha256", "confident_above",
     "quality_verdict", "quality_codes", "unit", "format", "rows", "columns",
     "row_spacing_mm", "column_spacing_mm", "thickness_mm", "warning", "notice",
+    "activation_method", "activation_hottest_fall", "activation_random_fall",
 )  # fmt: skip
 """Stable: programs read it. New columns go to the end."""
 
@@ -51,15 +52,28 @@ def to_csv(
     """
     analyses = list(analyses)
     names = [f"slice {number}" for number in range(1, len(analyses) + 1)] if sources is None else list(sources)
-    time = moment(created).strftime("%Y-%m-%dT%H:%M:%SZ")
+    pairs = zip(names, analyses, strict=True)
+    return to_table(HEADER, (row for name, one in pairs for row in cells(one, cards, name, created)))
+
+
+def to_table(header: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """``rows``, each by column, under ``header``; what a row leaves out stays empty."""
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, HEADER, restval="", lineterminator="\r\n")
+    writer = csv.DictWriter(stream, header, restval="", lineterminator="\r\n")
     writer.writeheader()
-    for source, analysis in zip(names, analyses, strict=True):
-        shared = {"source": source, "created": time, "version": __version__} | _shared(analysis)
-        for row in _rows(analysis, cards):
-            writer.writerow({key: _cell(value) for key, value in (shared | row).items()})
+    for row in rows:
+        writer.writerow({key: _cell(value) for key, value in row.items()})
     return stream.getvalue()
+
+
+def cells(
+    analysis: Analysis | SeriesRow, cards: Sequence[ModelCard], source: str, created: datetime | None
+) -> Iterator[dict[str, Any]]:
+    """The cells by column of `HEADER`, once for each prediction; once without scores where there is none."""
+    time = moment(created).strftime("%Y-%m-%dT%H:%M:%SZ")
+    shared = {"source": source, "created": time, "version": __version__, "notice": NOTICE} | _shared(analysis)
+    for row in _rows(analysis, cards):
+        yield shared | row
 
 
 def _cell(value: Any) -> Any:
@@ -69,7 +83,9 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if risky else value
 
 
-def _shared(analysis: Analysis) -> dict[str, Any]:
+def _shared(analysis: Analysis | SeriesRow) -> dict[str, Any]:
+    if analysis.slice is None:
+        return {}
     item, info = analysis.slice, analysis.slice.info
     rows_mm, columns_mm = info.spacing or (None, None)
     return {
@@ -84,11 +100,10 @@ def _shared(analysis: Analysis) -> dict[str, Any]:
         "column_spacing_mm": columns_mm,
         "thickness_mm": info.thickness,
         "warning": warning_of(analysis),
-        "notice": NOTICE,
     }
 
 
-def _rows(analysis: Analysis, cards: Sequence[ModelCard]) -> Iterator[dict[str, Any]]:
+def _rows(analysis: Analysis | SeriesRow, cards: Sequence[ModelCard]) -> Iterator[dict[str, Any]]:
     if analysis.prediction is None:
         yield {"model": analysis.model, "status": analysis.status}
         return
@@ -99,6 +114,12 @@ def _rows(analysis: Analysis, cards: Sequence[ModelCard]) -> Iterator[dict[str, 
         if map_:
             inside = None if map_.inside_lungs is None else round(float(map_.inside_lungs), 4)
             row |= {"activation_target": map_.target, "activation_inside_lungs": inside}
+            row |= {"activation_method": map_.method}
+            if map_.faithfulness:
+                row |= {
+                    "activation_hottest_fall": round(map_.faithfulness.hottest_fall, 4),
+                    "activation_random_fall": round(map_.faithfulness.random_fall, 4),
+                }
         if known:
             row |= {"weights_sha256": known.weights_sha256, "confident_above": known.confident_above}
         yield row

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lungapp.cards import ENSEMBLE, ModelCard
+from lungapp.methods import get_method
 from lungapp.registry import MODELS
-from lungapp.results import Analysis, Status, Verdict
+from lungapp.results import ActivationMap, Aggregate, Analysis, RowStatus, SeriesRow, Status, Verdict
 
 NOTICE = "Research use only. Not a medical device, not for diagnosis or treatment."
 
@@ -21,6 +22,14 @@ REJECTED = "Not scored: this slice did not pass the input check, so no model was
 
 STATUS: dict[Status, str] = {"confident": "Confident", "uncertain": "Uncertain", "rejected": "Not scored"}
 """A short word for each status, on the page too."""
+
+STATE: dict[RowStatus, str] = {
+    "confident": "Confident",
+    "uncertain": "Uncertain",
+    "rejected": "Not scored",
+    "failed": "Failed",
+}
+"""The same for a slice of a series."""
 
 VERDICT: dict[Verdict, str] = {"accept": "passed", "warn": "passed with a warning", "reject": "rejected"}
 
@@ -91,14 +100,45 @@ def targets_of(analysis: Analysis) -> str:
     return targets.pop() if len(targets) == 1 else "the class each model predicts"
 
 
-def warning_of(analysis: Analysis) -> str:
+def methods_of(analysis: Analysis) -> str:
+    """How the maps were made, in words."""
+    return ", ".join(dict.fromkeys(get_method(item.method).title for item in analysis.maps))
+
+
+def faithfulness_of(item: ActivationMap) -> str:
+    """What blurring did to the target's probability, in a few words; empty where it was not measured."""
+    found = item.faithfulness
+    if found is None:
+        return ""
+    if not found.share:
+        return "everything that the map colours lies outside the body"
+    without, elsewhere = (percent(found.probability - fall) for fall in (found.hottest_fall, found.random_fall))
+    verdict = "marks" if found.supported else "does not mark"
+    return (
+        f"{item.target} {percent(found.probability)}, with the hottest {100 * found.share:.0f} % of the body blurred "
+        f"{without}, with other parts blurred {elsewhere} on average: the map {verdict} what the model relied on"
+    )
+
+
+def warning_of(analysis: Analysis | SeriesRow) -> str:
     """What must be said before anything else; empty for a slice that passed the gate."""
     if analysis.overridden:
         return OVERRIDDEN
     return "" if analysis.prediction else REJECTED
 
 
-def provenances(analysis: Analysis, cards: Sequence[ModelCard]) -> list[Provenance]:
+def aggregate_in_words(found: Aggregate) -> tuple[str, ...]:
+    """How the aggregate of a series was formed and what it is not; said wherever the number is."""
+    return (
+        "The models judge single slices; none of them has seen a whole series.",
+        f"This number is the highest mean of the malignant probabilities of {found.window} slices that follow one "
+        "another in the series, of those that were scored.",
+        "It was not validated on patients: how often it is right for one is not known. It is not a diagnosis, and a "
+        "series without a high number is no proof of health.",
+    )
+
+
+def provenances(analysis: Analysis | SeriesRow, cards: Sequence[ModelCard]) -> list[Provenance]:
     """Of every model that spoke and has a card in ``cards``, in their order, and of the ensemble where it spoke."""
     by_name = {card.name: card for card in cards}
     spoke = [*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else [])]

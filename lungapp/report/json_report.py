@@ -9,7 +9,7 @@ from typing import Any
 from lungapp import __version__
 from lungapp.cards import ModelCard
 from lungapp.report.facts import NOTICE, Provenance, moment, provenances
-from lungapp.results import ActivationMap, Analysis, Prediction, QualityReport
+from lungapp.results import ActivationMap, Analysis, Faithfulness, Prediction, QualityReport
 from lungapp.slices import Slice
 
 SCHEMA = "lungapp.analysis/1"
@@ -41,14 +41,19 @@ def to_json(
     report |= {"model": analysis.model, "status": analysis.status}
     if analysis.prediction is not None:
         report |= _scores(analysis)
-        models = [_model(item) for item in provenances(analysis, cards)]
+        models = models_json(provenances(analysis, cards))
         report |= {"models": models} if models else {}
     report |= {
-        "quality": _quality(analysis.quality, analysis.overridden),
+        "quality": quality_json(analysis.quality, analysis.overridden),
         "slice": _slice(analysis.slice),
         "timings_ms": {step: round(float(ms), 1) for step, ms in analysis.timings_ms.items()},
     }
     return report
+
+
+def models_json(items: Sequence[Provenance]) -> list[dict[str, Any]]:
+    """Weights and thresholds of what spoke."""
+    return [_model(item) for item in items]
 
 
 def _model(item: Provenance) -> dict[str, Any]:
@@ -70,15 +75,16 @@ def _scores(analysis: Analysis) -> dict[str, Any]:
         return shown | ({"activation": activation} if activation else {})
     return shown | {
         "predictions": [
-            _prediction(item) | ({"activation": activations[item.model]} if item.model in activations else {})
+            prediction_json(item) | ({"activation": activations[item.model]} if item.model in activations else {})
             for item in analysis.predictions
         ],
-        "ensemble": _prediction(analysis.ensemble),
+        "ensemble": prediction_json(analysis.ensemble),
         "agreement": analysis.agreement,
     }
 
 
-def _prediction(prediction: Prediction) -> dict[str, Any]:
+def prediction_json(prediction: Prediction) -> dict[str, Any]:
+    """One model's scores."""
     return {
         "model": prediction.model,
         "label": prediction.label,
@@ -93,10 +99,23 @@ def _activation(item: ActivationMap) -> dict[str, Any]:
         "target": item.target,
         "inside_lungs": None if item.inside_lungs is None else round(float(item.inside_lungs), 4),
         "blank": bool(item.blank),
+        "faithfulness": _faithfulness(item.faithfulness) if item.faithfulness else None,
     }
 
 
-def _quality(quality: QualityReport, overridden: bool) -> dict[str, Any]:
+def _faithfulness(item: Faithfulness) -> dict[str, Any]:
+    return {
+        "share": round(float(item.share), 4),
+        "probability": float(item.probability),
+        "hottest_fall": round(float(item.hottest_fall), 4),
+        "random_fall": round(item.random_fall, 4),
+        "random_falls": [round(float(fall), 4) for fall in item.random_falls],
+        "supported": bool(item.supported),
+    }
+
+
+def quality_json(quality: QualityReport, overridden: bool) -> dict[str, Any]:
+    """The gate's verdict and findings."""
     findings = [{"code": f.code, "severity": f.severity, "message": f.message} for f in quality.findings]
     return {"verdict": quality.verdict, "overridden": overridden, "findings": findings}
 

@@ -179,6 +179,8 @@ def _slice_facts(analysis: Analysis) -> list[str]:
     inside = [share.inside_lungs for share in analysis.maps if share.inside_lungs is not None]
     if len(analysis.maps) == 1 and inside:
         known.append(f"{facts.percent(inside[0])} of the attention inside the lungs")
+    if len(analysis.maps) == 1 and (tested := facts.faithfulness_of(analysis.maps[0])):
+        known.append(tested)
     return known
 
 

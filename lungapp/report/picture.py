@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lungapp.rendering import render_colour_bar, render_grey, render_overlay, shrink, to_png
-from lungapp.report.facts import NOTICE, targets_of, title_of, warning_of
+from lungapp.report.facts import NOTICE, methods_of, targets_of, title_of, warning_of
 from lungapp.report.letters import font, wrap
 from lungapp.results import Analysis
 
@@ -70,8 +70,8 @@ def caption(analysis: Analysis) -> str:
         return "The slice as it was handed in. No model was asked."
     blank = " Nothing speaks for it here." if all(item.blank for item in analysis.maps) else ""
     return (
-        f"Attention (Grad-CAM) of {title_of(analysis.model)} for {targets_of(analysis)}, relative to its highest value "
-        f"in this slice; not the outline of a lesion.{blank}"
+        f"Attention ({methods_of(analysis)}) of {title_of(analysis.model)} for {targets_of(analysis)}, relative to its "
+        f"highest value in this slice; not the outline of a lesion.{blank}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from lungapp import __version__
+from lungapp.methods import METHODS
 from lungapp.report import NOTICE
 
 ADDRESS = "http://127.0.0.1:7860"
@@ -38,9 +39,11 @@ for research and teaching. **{NOTICE}**
 - Benign cases come from 15 patients only. A benign answer carries the least weight.
 - Much of what tells the classes apart in this dataset is how the pictures were made, not what they show. The
   "Performance" tab therefore gives figures with similar slices kept apart, beside the usual ones.
-- One slice is not a scan: a nodule may lie on another slice.
+- One slice is not a scan: a nodule may lie on another slice. The "Series" tab scores many, one by one; its number for
+  all of them together was not validated on patients.
 - The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong where the class is
-  right.
+  right. Each map is tested: where blurring its hottest tenth lowers the probability no more than blurring other tenths
+  does, the page says not to rely on it. Grad-CAM++ and Score-CAM hardly differ between classes in these models.
 
 ## Privacy
 - An upload lies in a temporary folder of its own and is deleted when you open another file or leave. Nothing is added
@@ -52,16 +55,22 @@ for research and teaching. **{NOTICE}**
 ## Data and citation
 Alyasriy and AL-Huseiny, *The IQ-OTH/NCCD lung cancer dataset*, Mendeley Data, 2023,
 [doi:10.17632/bhmdr45bh2](https://doi.org/10.17632/bhmdr45bh2). The method of the maps is Grad-CAM (Selvaraju et al.,
-2017, [doi:10.1109/ICCV.2017.74](https://doi.org/10.1109/ICCV.2017.74)).
+2017, [doi:10.1109/ICCV.2017.74](https://doi.org/10.1109/ICCV.2017.74)) unless you pick another, which
+[tf-keras-vis](https://github.com/keisen/tf-keras-vis) computes.
 
 ## Use from a program
 `pip install gradio_client`, then:
 """
 
+METHOD_NAMES = ", ".join(f"`{method.name}`" for method in METHODS)
+
 AFTER = f"""
 `model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that does not
 pass the input check comes back with the status `rejected` and without probabilities, unless `override` is true; every
-output then says so. `slice_number` picks a slice of a file that holds several. `/models` gives the model cards.
+output then says so. `slice_number` picks a slice of a file that holds several. `method` is one of
+{METHOD_NAMES}; `faithfulness=True` also tests the map. `/analyse_series` takes `files`, `model` and `override` and
+gives a row a slice, their aggregate, which was not validated on patients, and the rows as CSV. `/models` gives the
+model cards.
 
 LungApp {__version__}, MIT licence.
 """

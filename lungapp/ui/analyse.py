@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from lungapp.methods import DEFAULT_METHOD, METHODS, get_method
 from lungapp.reading import FORMATS
 from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.rendering import DEFAULT_OPACITY
@@ -34,11 +37,26 @@ INSIST = "Score it all the same"
 OTHER_FILE = f"Please upload axial chest CT as {FORMATS}, or a ZIP of it."
 OTHER_MODEL = "The slice itself was read. You can pick another model."
 
+PROGRESS = gr.Progress()
+"""As a default value it makes Gradio show on the page how far a slow explanation is."""
+
 MEMORY_SECONDS = 3600
 """How long a session's slice is kept in memory after its last use."""
 
 
-def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, records: Records) -> None:
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """What another part of the page needs to open a slice here: the values of `lay` belong into ``outputs``."""
+
+    opened: gr.State
+    outputs: list[Any]
+
+    def lay(self, opened: Opened, model: str | None) -> tuple[Any, ...]:
+        """Open ``opened`` at its first slice; ``model`` is the one to ask, None for the one asked before."""
+        return None, gr.skip() if model is None else model, *_opened(opened, loading=True)
+
+
+def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, records: Records) -> Desk:
     """Lay out the tab inside the current Blocks. ``records`` holds the model cards' data by model name."""
     opened = gr.State(None, time_to_live=MEMORY_SECONDS, delete_callback=close)
     insisted = gr.State("")
@@ -46,7 +64,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         with gr.Column(scale=2, min_width=280, elem_classes="la-side"):
             # No file types: clinical DICOM often has no extension, and the bytes are judged anyway.
             file = gr.File(label=FILE_LABEL, type="filepath", file_count="multiple", height=170, elem_id="la-file")
-            choices = [(_describe(spec, records), spec.name) for spec in MODELS]
+            choices = [(describe(spec, records), spec.name) for spec in MODELS]
             model = gr.Radio(choices, value=settings.default_model, label="Model", elem_id="la-model")
             button = gr.Button("Analyse", variant="primary", elem_id="la-button")
             _build_examples(find_examples(examples), file)
@@ -58,15 +76,32 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
             with gr.Row(visible=False, elem_id="la-map") as controls:
                 targets = [("Predicted", "predicted"), *((label.capitalize(), label) for label in LABELS)]
                 target = gr.Radio(targets, value="predicted", label="Class to explain", scale=3, min_width=250)
+                method = gr.Dropdown(
+                    [(entry.title + (" (slow)" if entry.slow else ""), entry.name) for entry in METHODS],
+                    value=DEFAULT_METHOD,
+                    label="Explanation",
+                    info=get_method(DEFAULT_METHOD).sentence,
+                    filterable=False,
+                    scale=3,
+                    min_width=250,
+                )
                 opacity = gr.Slider(
                     0, 100, round(100 * DEFAULT_OPACITY), step=5, label="Overlay opacity (%)", scale=2, min_width=220
                 )
+            busy = gr.HTML("", elem_id="la-busy")
             downloads = build_downloads(records)
     outputs = [answer, pictures, controls, insist, *downloads.outputs]
     opacity.change(None, opacity, None, js=SET_OPACITY, api_visibility="private")
     opened.change(None, js=SHOW_ANSWER, api_visibility="private")
+    method.change(
+        lambda name: gr.update(info=get_method(name).sentence),
+        method,
+        method,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     file.change(
-        lambda files, old: _opened(open_upload(files, settings.limits, old), bool(files), engine),
+        lambda files, old: _uploaded(files, settings, old, engine),
         [file, opened],
         [opened, number, *outputs],
         show_progress="hidden",
@@ -82,27 +117,37 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
     # One dependency for all that asks the model again: the browser then keeps their order and drops all but the last.
     # The slider asks when it is moved by hand, not when a new upload sets it.
     gr.on(
-        [opened.change, number.input, model.change, target.change, button.click, insisted.change],
+        [opened.change, number.input, model.change, target.change, method.change, button.click, insisted.change],
         _analyser(engine, records),
-        [opened, number, model, target, insisted],
+        [opened, number, model, target, method, insisted],
         outputs,
         trigger_mode="always_last",
         show_progress="minimal",
+        show_progress_on=[answer, pictures, busy],
         concurrency_id="model",
         api_visibility="private",
     )
+    return Desk(opened, [file, model, opened, number, *outputs])
 
 
-def _describe(spec: ModelSpec, records: Records) -> str:
+def _uploaded(files: list[str] | None, settings: Settings, old: Opened | None, engine: Engine) -> Any:
+    """What a new upload, or none, changes; what another tab has laid here stays when it takes the old file away."""
+    if not files and old and old.lent:
+        return gr.skip()
+    return _opened(open_upload(files, settings.limits, old), bool(files), is_warming(engine))
+
+
+def describe(spec: ModelSpec, records: Records) -> str:
+    """A model's name and nature in a line, and whether it can be asked."""
     return f"{spec.title}: {spec.summary}" + ("" if spec.name in records else " Not available: no weights here.")
 
 
-def _opened(opened: Opened, loading: bool, engine: Engine) -> tuple[Any, ...]:
+def _opened(opened: Opened, loading: bool, warming: bool = False) -> tuple[Any, ...]:
     """What a new upload changes at once: the slider over its slices, and a card that says that work is going on."""
     count = len(opened.entries)
     title = f"Slice ({opened.title})" if count > 1 else "Slice"
     slider = gr.update(maximum=max(2, count), value=opened.first, visible=count > 1, label=title)
-    return opened, slider, *_shown(panels.loading(is_warming(engine)) if loading else panels.empty())
+    return opened, slider, *_shown(panels.loading(warming) if loading else panels.empty())
 
 
 def is_warming(engine: Engine) -> bool:
@@ -110,22 +155,53 @@ def is_warming(engine: Engine) -> bool:
     return any(state == "loading" for state, _ in engine.states().values())
 
 
-def _analyser(engine: Engine, records: Records) -> Callable[..., tuple[Any, ...]]:
-    def answer(opened: Opened | None, number: int, model: str, target: str, insisted: str) -> tuple[Any, ...]:
+def _analyser(engine: Engine, records: Records) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    """Answers at once, and again when it has been tested whether the map marks what the model relied on.
+
+    One call for both, so that no sentence about one map ever comes to stand under another.
+    """
+
+    def answer(
+        opened: Opened | None,
+        number: int,
+        model: str,
+        target: str,
+        method: str,
+        insisted: str,
+        progress: gr.Progress = PROGRESS,
+    ) -> Iterator[tuple[Any, ...]]:
         if opened is None or not opened.entries:
-            return _shown(panels.failure(opened.problem, OTHER_FILE) if opened and opened.problem else panels.empty())
+            yield _shown(panels.failure(opened.problem, OTHER_FILE) if opened and opened.problem else panels.empty())
+            return
         item = None
         try:
             item = opened.read(number)
-            analysis = engine.analyse(item, model, target, override=insisted == opened.key(number))
-            activation = analysis.maps[0] if analysis.maps else None
-            card = panels.answer(analysis, records.get(analysis.prediction.model) if analysis.prediction else None)
-            shown = panels.pictures(item, activation) + panels.background(analysis, opened.notes)
-            return _shown(card, shown, analysis)
+            tell = partial(progress, desc=get_method(method).title)
+            override = insisted == opened.key(number)
+            analysis = engine.analyse(item, model, target, method, override, tell)
+            yield _answered(analysis, records, opened.notes, testing=True)
+            if any(not found.blank for found in analysis.maps):
+                yield _answered(_tested(engine, analysis), records, opened.notes)
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked
-            return _shown(panels.failure(explain(error), OTHER_MODEL), panels.pictures(item) if item else "")
+            yield _shown(panels.failure(explain(error), OTHER_MODEL), panels.pictures(item) if item else "")
 
     return answer
+
+
+def _tested(engine: Engine, analysis: Analysis) -> Analysis:
+    """``analysis`` with its map tested; a fault of the test must not take the answer away."""
+    try:
+        return engine.measure_faithfulness(analysis)
+    except Exception as error:
+        explain(error)  # which logs it
+        return analysis
+
+
+def _answered(analysis: Analysis, records: Records, notes: tuple[str, ...], testing: bool = False) -> tuple[Any, ...]:
+    activation = analysis.maps[0] if analysis.maps else None
+    card = panels.answer(analysis, records.get(analysis.prediction.model) if analysis.prediction else None)
+    shown = panels.pictures(analysis.slice, activation, testing) + panels.background(analysis, notes)
+    return _shown(card, shown, analysis)
 
 
 def _shown(answer: str, pictures: str = "", analysis: Analysis | None = None) -> tuple[Any, ...]:

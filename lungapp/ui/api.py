@@ -1,7 +1,8 @@
-"""The endpoints for programs: ``/analyse`` and ``/models``. Everything else on the page is private."""
+"""The endpoints for programs: ``/analyse``, ``/analyse_series``, ``/models``. All else on the page is private."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -9,11 +10,16 @@ import gradio as gr
 from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
-from lungapp.reading import FORMATS, read_slice
+from lungapp.methods import DEFAULT_METHOD, METHODS
+from lungapp.reading import FORMATS, read_slice, read_study
 from lungapp.rendering import to_png
+from lungapp.report import facts
+from lungapp.results import SeriesAnalysis
+from lungapp.series import summarise
 from lungapp.settings import Settings
+from lungapp.slices import SetAside, Study
 from lungapp.ui.messages import to_gradio_error
-from lungapp.ui.uploads import Upload
+from lungapp.ui.uploads import Upload, hand_out
 from lungapp.ui.vault import vault
 
 if TYPE_CHECKING:
@@ -30,6 +36,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
         method: str,
         override: bool,
         slice_number: float,
+        faithfulness: bool,
         request: gr.Request,
     ) -> tuple[dict[str, Any], str]:
         from lungapp.report.picture import shown_overlay  # it draws; the page's start need not wait for that
@@ -40,10 +47,27 @@ def build_api(engine: Engine, settings: Settings) -> None:
             with Upload([file]) as upload:
                 item = read_slice(upload.files[0], settings.limits, int(slice_number) or None)
             analysis = engine.analyse(item, model, target, method, bool(override))
+            if faithfulness:
+                analysis = engine.measure_faithfulness(analysis)
             overlay = vault.folder(_visitor(request)) / "overlay.png"
             overlay.write_bytes(to_png(shown_overlay(analysis)))
             return report.to_json(analysis, cards=_cards(engine)), str(overlay)
         except Exception as error:  # every failure becomes a message; the server lives on
+            raise to_gradio_error(error) from None
+
+    def analyse_series(
+        files: list[str] | None, model: str, override: bool, request: gr.Request
+    ) -> tuple[dict[str, Any], str]:
+        try:
+            if not files:
+                raise UnreadableInput("Expected files. Received: nothing.")
+            with Upload(files) as upload:
+                series = _series(engine, read_study(upload.files, settings.limits), model, bool(override))
+            created = facts.now()
+            table = report.series_to_csv(series, _cards(engine), created)
+            file = hand_out(vault.folder(_visitor(request)), "lungapp-series.csv", table)
+            return report.series_to_json(series, _cards(engine), created), str(file)
+        except Exception as error:
             raise to_gradio_error(error) from None
 
     def models() -> list[dict[str, Any]]:
@@ -57,9 +81,10 @@ def build_api(engine: Engine, settings: Settings) -> None:
             gr.File(label=f"Axial CT: {FORMATS}, or a ZIP of them", type="filepath"),
             gr.Textbox(settings.default_model, label='Model name, or "all"'),
             gr.Textbox("predicted", label='Class to explain: "predicted", or a label'),
-            gr.Textbox("gradcam", label="Explanation method"),
+            gr.Textbox(DEFAULT_METHOD, label=f"Explanation method: {', '.join(method.name for method in METHODS)}"),
             gr.Checkbox(False, label="Score a slice that the input check rejects; every output then says so"),
             gr.Number(0, precision=0, label="Which slice, from 1, where the file holds several; 0: the middle one"),
+            gr.Checkbox(False, label="Measure whether the map marks what the score relied on; some tenths of a second"),
         ]
         picture = gr.Image(label="Slice with the model's attention", format="png", sources=["upload"], buttons=[])
         outputs = [gr.JSON(label="Analysis"), picture]
@@ -72,9 +97,35 @@ def build_api(engine: Engine, settings: Settings) -> None:
             api_description="Score one slice and show where the model looked. A rejected slice has no probabilities.",
             concurrency_id="model",
         )
+        many = [
+            gr.File(label="The slices of a series, or a ZIP of them", type="filepath", file_count="multiple"),
+            gr.Textbox(settings.default_model, label='Model name, or "all"'),
+            gr.Checkbox(False, label="Score slices that the input check rejects; their rows then say so"),
+        ]
+        gr.Button().click(
+            analyse_series,
+            many,
+            [gr.JSON(label="Series"), gr.File(label="One row a slice, as CSV")],
+            api_name="analyse_series",
+            api_description="Score every slice of the longest series in the files. A slice that cannot be scored is a "
+            "row that says why. The aggregate is not validated on patients.",
+            concurrency_id="series",
+            concurrency_limit=1,
+        )
         gr.Button().click(
             models, None, cards, api_name="models", api_description="The model cards: data, calibration and metrics."
         )
+
+
+def _series(engine: Engine, study: Study, model: str, override: bool) -> SeriesAnalysis:
+    """The longest series of ``study``, scored; other series are set aside. Raises `UnreadableInput` for none."""
+    if not study.series:
+        raise UnreadableInput(" ".join(dict.fromkeys(item.reason for item in study.set_aside)))
+    chosen, *others = study.series
+    started = time.perf_counter()
+    rows = list(engine.analyse_series(chosen.entries, model, override=override))
+    beside = [SetAside(other.title, "Another series; the one with the most slices was scored.") for other in others]
+    return summarise(rows, len(chosen.entries), model, started, (*study.set_aside, *beside))
 
 
 def _cards(engine: Engine) -> list[ModelCard]:

@@ -43,7 +43,12 @@ GROUPS = {
 
 OTHERS = "Others"
 
-COLUMNS = {"auc_malignant": "AUC for malignant", "balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy"}
+COLUMNS = {
+    "auc_malignant": "AUC for malignant",
+    "malignant_gap": "Malignant probability higher on malignant slices by",
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+}
 
 
 def audit_section(title: str, card: dict[str, Any]) -> str:

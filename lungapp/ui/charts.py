@@ -109,7 +109,7 @@ def draw_lines(
                 loc="outside upper left", ncols=len(lines), handlelength=2.2, columnspacing=1.0, fontsize=10.5
             )
 
-    return _draw(fill, WIDTH if unit else 3.1, words)
+    return draw(fill, WIDTH if unit else 3.1, words)
 
 
 def draw_dots(words: str, groups: Mapping[str, Sequence[Dot]], x_label: str, chance: float) -> str:
@@ -136,7 +136,7 @@ def draw_dots(words: str, groups: Mapping[str, Sequence[Dot]], x_label: str, cha
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", linewidth=0.6)
 
-    return _draw(fill, 0.9 + 0.42 * len(dots) + 0.39 * len(groups), words)
+    return draw(fill, 0.9 + 0.42 * len(dots) + 0.39 * len(groups), words)
 
 
 def _add(axes: Axes, line: Line) -> None:
@@ -159,7 +159,8 @@ def _add_dot(axes: Axes, dot: Dot, low: float, place: float) -> None:
     axes.scatter([dot.value], [below], s=42, color=FIRST, zorder=4, clip_on=False)
 
 
-def _draw(fill: Callable[[Figure], None], height: float, words: str) -> str:
+def draw(fill: Callable[[Figure], None], height: float, words: str) -> str:
+    """What ``fill`` draws, ``height`` inches high, as SVG; ``words`` as in `draw_lines`."""
     import matplotlib
     from matplotlib.figure import Figure
 

@@ -16,6 +16,7 @@ from lungapp.ui.analyse import build_analyse_tab
 from lungapp.ui.api import build_api
 from lungapp.ui.models import Records, build_models_tab
 from lungapp.ui.performance import build_performance_tab
+from lungapp.ui.series import ANALYSIS_TAB, build_series_tab
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -43,7 +44,7 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
 
     Parameters
     ----------
-    engine : does the work; only ``analyse``, ``cards``, ``ensemble_card`` and ``states`` are called.
+    engine : does the work; ``analyse``, ``analyse_series``, ``cards``, ``ensemble_card`` and ``states`` are called.
     settings : limits on uploads, and the model picked at first.
     examples : folder with slices to click on.
     """
@@ -51,14 +52,17 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
     with gr.Blocks(title="LungApp", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as demo:
         gr.HTML(HEADER)
         gr.HTML(f'<p class="la-notice" role="note">{NOTICE}</p>', elem_id="la-notice")
-        with gr.Tab("Analysis"):
-            build_analyse_tab(engine, settings, examples, records)
-        with gr.Tab("Performance") as performance:
-            build_performance_tab(records, settings.default_model, performance)
-        with gr.Tab("Models"):
-            build_models_tab(records)
-        with gr.Tab("About"):
-            build_about_tab(demo)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Analysis", id=ANALYSIS_TAB):
+                desk = build_analyse_tab(engine, settings, examples, records)
+            with gr.Tab("Series"):
+                build_series_tab(engine, settings, records, desk, tabs)
+            with gr.Tab("Performance") as performance:
+                build_performance_tab(records, settings.default_model, performance)
+            with gr.Tab("Models"):
+                build_models_tab(records)
+            with gr.Tab("About"):
+                build_about_tab(demo)
         build_api(engine, settings)
     return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CONCURRENCY)
 

@@ -55,12 +55,15 @@ class Ready:
 
 @dataclass(frozen=True)
 class Form:
-    """One kind of file: the button's words, the file's neutral name, its media type, and how its bytes are made."""
+    """One kind of file: the button's words, the file's neutral name, its media type, and how its bytes are made.
+
+    ``make`` is given what there is to take away, a `Ready` for an analysis, and the model cards.
+    """
 
     title: str
     name: str
     media: str
-    make: Callable[[Ready, Sequence[ModelCard]], bytes]
+    make: Callable[[Any, Sequence[ModelCard]], bytes]
     dicom: bool = False
 
 
@@ -159,10 +162,10 @@ def build_downloads(records: Records) -> Downloads:
     return Downloads(ready, row, tuple(buttons[form.name] for form in FORMS if form.dicom), saved)
 
 
-def link_to(form: Form, ready: Ready | None, cards: Sequence[ModelCard]) -> str:
-    """The file as a link that holds it, or why there is none, as HTML."""
+def link_to(form: Form, ready: Any, cards: Sequence[ModelCard], gone: str = GONE) -> str:
+    """The file made of ``ready`` as a link that holds it, or why there is none, as HTML."""
     if ready is None:
-        return f'<p role="alert">{GONE}</p>'
+        return f'<p role="alert">{gone}</p>'
     try:
         data = base64.b64encode(form.make(ready, cards)).decode("ascii")
     except Exception as error:  # the page must live on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lungapp.errors import UnreadableInput
@@ -30,6 +30,8 @@ class Opened:
     problem : why there are none.
     first : which is shown first, from 1.
     upload : the files, which are deleted when it is closed; None where there are none.
+    study : all that was found in them.
+    lent : whether it was uploaded somewhere else on the page.
     name : tells one upload from any other.
     """
 
@@ -39,7 +41,21 @@ class Opened:
     problem: str = ""
     first: int = 1
     upload: Upload | None = None
+    study: Study | None = None
+    lent: bool = False
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def pick(self, place: int) -> Opened:
+        """The same upload with its series number ``place``, from 0, to look at; one not there becomes the first."""
+        assert self.study is not None
+        place = place if 0 <= place < len(self.study.series) else 0
+        return _opened(self.study, self.upload, place)
+
+    def lend(self, number: int) -> Opened:
+        """The same slices for another part of the page, opened at ``number``; to be closed on its own."""
+        upload = self.upload and self.upload.share()
+        notes = ("Opened from the tab Series.", *self.notes)
+        return replace(self, first=number, upload=upload, lent=True, notes=notes, name=uuid.uuid4().hex)
 
     def key(self, number: int) -> str:
         """Tells this slice of this upload from any other."""
@@ -69,16 +85,17 @@ def open_upload(files: Sequence[str | Path] | None, limits: Limits, old: Opened 
         return Opened(problem=explain(error))
 
 
-def _opened(study: Study, upload: Upload) -> Opened:
-    chosen, *others = study.series
-    notes = [f"The upload holds {len(study.series)} series; the longest is shown."] if others else []
+def _opened(study: Study, upload: Upload | None, place: int = 0) -> Opened:
+    count, chosen = len(study.series), study.series[place]
+    which = "the longest" if place == 0 else f"number {place + 1} by length"
+    notes = [f"The upload holds {count} series; {which} is shown."] if count > 1 else []
     if len(study.set_aside) > MOST_LISTED:  # by reason then: a reason may hold for hundreds
         reasons = Counter(item.reason for item in study.set_aside)
         notes += [f"Set aside: {count} file{'s' * (count > 1)}. {reason}" for reason, count in reasons.most_common()]
     else:
         notes += [f"{item.source.capitalize()} was set aside. {item.reason}" for item in study.set_aside]
     first = (len(chosen.entries) + 1) // 2
-    return Opened(chosen.entries, chosen.title, tuple(notes), first=first, upload=upload)
+    return Opened(chosen.entries, chosen.title, tuple(notes), first=first, upload=upload, study=study)
 
 
 def close(opened: Opened | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lungapp.cards import ENSEMBLE
+from lungapp.methods import get_method
 from lungapp.reading import FORMATS
 from lungapp.registry import get_spec
 from lungapp.rendering import render_colour_bar, render_grey, render_heat, shrink, to_png
@@ -78,24 +79,27 @@ def answer(analysis: Analysis, card: dict[str, Any] | None = None) -> str:
     return _card(analysis.status, body)
 
 
-def pictures(item: Slice, activation: ActivationMap | None = None) -> str:
+def pictures(item: Slice, activation: ActivationMap | None = None, testing: bool = False) -> str:
     """The slice, and beside it the slice with the model's attention laid over it.
+
+    ``testing`` says that the map's faithfulness is being measured.
 
     The overlay is two layers; the page changes its opacity without asking the server, and no picture is written to
     the server's disk.
     """
     grey = shrink(render_grey(item), LONGEST_SIDE)
     size = f"{item.rows} rows, {item.columns} columns"
-    plain = _figure(_image(grey, f"The uploaded CT slice, {size}"), "Slice", f"{size}, {item.info.format}")
+    plain = _figure(image(grey, f"The uploaded CT slice, {size}"), "Slice", f"{size}, {item.info.format}")
     if activation is None:
         return f'<div class="la-pictures la-single">{plain}</div>'
     title = get_spec(activation.model).title
-    heat = _image(render_heat(shrink(activation.values, LONGEST_SIDE)), "", "la-heat")
+    heat = image(render_heat(shrink(activation.values, LONGEST_SIDE)), "", "la-heat")
     where = f"highest in the {words.place_of_peak(activation.values)} of the picture"
     text = f"The slice with the attention of {title} for {activation.target} laid over it, " + (
         "which is blank" if activation.blank else where
     )
-    overlay = _figure(_image(grey, text) + heat, f"Attention for {activation.target}", words.attention(activation))
+    heading = f"Attention for {activation.target}, {get_method(activation.method).title}"
+    overlay = _figure(image(grey, text) + heat, heading, words.attention(activation), _tested(activation, testing))
     return f'<div class="la-pictures">{plain}{overlay}</div>{_legend()}'
 
 
@@ -111,7 +115,7 @@ def background(analysis: Analysis, notes: tuple[str, ...] = ()) -> str:
     if analysis.model_input is not None:
         grey = np.rint(analysis.model_input * 255).astype(np.uint8)
         text = "The picture that the model was given: the body alone, cropped and scaled"
-        picture = _image(np.repeat(grey[..., None], 3, axis=2), text)
+        picture = image(np.repeat(grey[..., None], 3, axis=2), text)
         how = words.model_input(analysis.model_input.shape, analysis.slice.unit)
         parts.append(_figure(picture, "What the model was given", how))
     return f'<details class="la-background"><summary>{words.BACKGROUND}</summary>{"".join(parts)}</details>'
@@ -138,19 +142,29 @@ def _findings(quality: QualityReport) -> str:
     return f'<div class="la-findings"><h3>Input check</h3><ul>{rows}</ul></div>'
 
 
-def _figure(layers: str, title: str, caption: str) -> str:
+def _figure(layers: str, title: str, caption: str, more: str = "") -> str:
     return (
         f'<figure><div class="la-stack">{layers}</div><figcaption><strong>{escape(title)}</strong> '
-        f"{escape(caption)}</figcaption></figure>"
+        f"{escape(caption)}{more}</figcaption></figure>"
     )
 
 
+def _tested(activation: ActivationMap, testing: bool) -> str:
+    """Whether the map can be relied on, as HTML; empty where that was not measured and will not be."""
+    found = activation.faithfulness
+    if found:
+        kind = "la-supported" if found.supported else "la-unsupported"
+        return f'<p class="la-tested {kind}">{escape(words.faithfulness(activation))}</p>'
+    return f'<p class="la-tested">{words.TESTING}</p>' if testing and not activation.blank else ""
+
+
 def _legend() -> str:
-    bar = _image(render_colour_bar(), "Colour scale: dark is low, bright yellow is high attention")
+    bar = image(render_colour_bar(), "Colour scale: dark is low, bright yellow is high attention")
     note = "Relative to the highest value in this slice; not the outline of a lesion."
     return f'<div class="la-legend"><span>Low</span>{bar}<span>High</span><p>{note}</p></div>'
 
 
-def _image(picture: np.ndarray, text: str, kind: str = "") -> str:
+def image(picture: np.ndarray, text: str, kind: str = "") -> str:
+    """An RGB or RGBA picture as an element that holds it; ``text`` is for readers who do not see it."""
     data = base64.b64encode(to_png(picture)).decode("ascii")
     return f'<img class="{kind}" alt="{escape(text)}" src="data:image/png;base64,{data}">'

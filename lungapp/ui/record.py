@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ from lungapp.registry import MODELS
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
-    from lungapp.results import Analysis
-    from lungapp.slices import Slice
+    from lungapp.results import Analysis, SeriesRow
+    from lungapp.slices import Entry, Slice
 
 logger = logging.getLogger("lungapp.record")
 
@@ -78,6 +79,24 @@ class Recorded:
             raise
         tell("analysis", **facts, verdict=analysis.quality.verdict, status=analysis.status, **_ms(start))
         return analysis
+
+    def analyse_series(self, entries: Sequence[Entry], model: str, *rest: Any, **options: Any) -> Iterator[SeriesRow]:
+        """As the engine's; told when the last row is out, or the reader has had enough."""
+        start, rows = time.perf_counter(), 0
+        told = self._engine.analyse_series(entries, model, *rest, **options)
+
+        def counted() -> Iterator[SeriesRow]:
+            nonlocal rows
+            try:
+                for row in told:
+                    rows += 1
+                    yield row
+            finally:
+                getattr(told, "close", lambda: None)()
+                name = model if model in MODEL_NAMES else "unknown"
+                tell("series", model=name, slices=len(entries), scored_or_refused=rows, **_ms(start))
+
+        return counted()
 
 
 class Requests:

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive
 
+from lungapp.errors import NO_ROOM, is_full
 from lungapp.reading import Limits
-from lungapp.ui.uploads import NO_ROOM, is_full
 from lungapp.ui.vault import vault
 
 

@@ -6,7 +6,6 @@ What Gradio keeps of an upload is linked into a folder that goes with the sessio
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import shutil
@@ -14,9 +13,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
-from lungapp.errors import StorageUnavailable
+from lungapp.errors import NO_ROOM, StorageUnavailable, is_full
 
 GRACE_SECONDS = 60.0
 """How long after its last use Gradio's copy is deleted: the same page may be asking for it again just now."""
@@ -24,17 +24,14 @@ GRACE_SECONDS = 60.0
 PREFIX = "lungapp-upload-"
 """Of the folders' names; the number of the process that made one follows."""
 
-NO_ROOM = (
-    "Expected room for the upload in the server's temporary folder. Received: a full or read-only disk. Nothing that "
-    "was open is lost; please try again, or tell whoever runs this page."
-)
-
 
 class Upload:
     """The files of one upload, under numbers instead of their names; gone once closed or no longer referred to."""
 
     def __init__(self, files: Sequence[str | Path]) -> None:
+        self._me = object()
         self._folder = _own_folder()
+        self._users = {self._me}
         self.files = tuple(Path(self._folder.name, str(number)) for number in range(1, len(files) + 1))
         for file, own in zip(files, self.files, strict=True):
             try:
@@ -45,9 +42,18 @@ class Upload:
                     raise StorageUnavailable(NO_ROOM) from error
         _forget_later([Path(file) for file in files])
 
+    def share(self) -> Upload:
+        """The same files for somebody else, who closes what is given back; they are deleted with the last of all."""
+        other = copy(self)
+        other._me = object()
+        self._users.add(other._me)
+        return other
+
     def close(self) -> None:
-        """Delete the files; a second call changes nothing."""
-        self._folder.cleanup()
+        """Delete the files unless they are shared with somebody who needs them; a second call changes nothing."""
+        self._users.discard(self._me)
+        if not self._users:
+            self._folder.cleanup()
 
     def __enter__(self) -> Upload:
         return self
@@ -70,11 +76,6 @@ def private_cache() -> tempfile.TemporaryDirectory[str] | None:
     # What Gradio caches by its content is under a hash that nobody outside can compute.
     processing_utils.hash_seed = secrets.token_bytes(32)
     return folder
-
-
-def is_full(error: OSError) -> bool:
-    """Whether ``error`` is of a disk that takes nothing more, not of the file in question."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _own_folder() -> tempfile.TemporaryDirectory[str]:
@@ -105,6 +106,14 @@ def _alive(process: int) -> bool:
     except OSError:  # somebody else's
         return True
     return True
+
+
+def hand_out(folder: Path, name: str, text: str) -> Path:
+    """A file called ``name`` for a program to fetch, in ``folder``, which is the visitor's own; it is deleted soon."""
+    file = folder / name
+    file.write_bytes(text.encode())
+    _forget_later([file])
+    return file
 
 
 def _link(file: Path, own: Path) -> None:

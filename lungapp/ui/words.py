@@ -18,6 +18,9 @@ OVERRIDDEN = (
 )
 BACKGROUND = "About this file: how it was read, what was left behind, what the model was given"
 NO_RELIANCE = "Do not rely on this answer."
+NOT_FAITHFUL = "The map does not mark what this model relied on: do not rely on this map."
+OUTSIDE = "Everything coloured lies outside the body."
+TESTING = "Testing whether this map marks what the model relied on \u2026"
 
 
 def status(name: Status, calibration: Mapping[str, Any]) -> str:
@@ -65,6 +68,34 @@ def attention(item: ActivationMap) -> str:
     if item.inside_lungs >= 1 / 3:
         return f"Only part of the attention {share} lies inside the lungs."
     return f"Little of the attention {share} lies inside the lungs: the model looked mostly elsewhere."
+
+
+def faithfulness(item: ActivationMap) -> str:
+    """What blurring did to the probability, and whether the map can be relied on; empty where it was not measured."""
+    found = item.faithfulness
+    if found is None:
+        return ""
+    if not found.share:
+        return f"{OUTSIDE} Do not rely on this map."
+    covered = "hottest tenth of the body" if found.share > 0.095 else f"coloured {percent(found.share)} of the body"
+    before, after = found.probability, found.probability - found.hottest_fall
+    elsewhere = found.probability - found.random_fall
+    most = found.probability - max(found.random_falls)
+    said = (
+        f"Blurring the {covered} {_moves(before, after, f'the {item.target} probability', ' from ' + percent(before))}"
+    )
+    said += f"; blurring other parts of the same size {_moves(before, elsewhere, 'it')} on average"
+    if found.supported:
+        return f"{said}. The map marks what this model relied on."
+    reason = f", one of them to {percent(most)}" if most <= after < elsewhere else ""
+    return f"{said}{reason}. {NOT_FAITHFUL}"
+
+
+def _moves(before: float, after: float, what: str, start: str = "") -> str:
+    """How a probability went on from ``before`` to ``after``, as far as whole per cent tell."""
+    if percent(before) == percent(after):
+        return f"leaves {what} at {percent(after)}"
+    return f"{'lowers' if after < before else 'raises'} {what}{start} to {percent(after)}"
 
 
 def place_of_peak(values: np.ndarray) -> str:

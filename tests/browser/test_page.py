@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lungapp.cards import shipped
+from lungapp.methods import get_method
 from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.settings import WEIGHTS
 from lungapp.ui import EXAMPLES
@@ -70,6 +71,35 @@ def test_the_class_to_explain_changes_the_overlay(visit: Open, fake_address: str
     seen.page.get_by_role("radio", name="Normal", exact=True).check(timeout=WAIT)
     expect(seen.page.get_by_text("Attention for normal")).to_be_visible()
     expect(seen.page.locator("#la-answer").get_by_role("heading", level=2)).to_contain_text("Malignant")
+
+
+def test_another_method_explains_and_says_whether_to_rely_on_it(visit: Open, fake_address: str) -> None:
+    seen = visit(fake_address)
+    page = seen.page
+    seen.upload(EXAMPLES / "phantom-mass.png")
+    expect(page.get_by_text("The map marks what this model relied on.")).to_be_visible(timeout=WAIT)
+    method = page.get_by_role("combobox", name="Explanation")
+    method.click()
+    page.get_by_role("option", name="Score-CAM (slow)").click()
+    expect(page.get_by_text("Attention for malignant, Score-CAM")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("do not rely on this map")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text(get_method("scorecam").sentence)).to_be_visible()
+    page.get_by_role("radio", name="Basic CNN").check()
+    page.get_by_role("radio", name="Benign", exact=True).check()
+    expect(page.get_by_text("nothing is coloured")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("on this map")).to_have_count(0)
+
+
+def test_the_real_engine_explains_by_a_slow_method(visit: Open, real_address: str) -> None:
+    seen = visit(real_address, 390)
+    page = seen.page
+    seen.upload(EXAMPLES / "phantom-mass.png")
+    expect(page.locator(".la-supported, .la-unsupported")).to_be_visible(timeout=WAIT)
+    page.get_by_role("combobox", name="Explanation").click()
+    page.get_by_role("option", name="SmoothGrad (slow)").click()
+    expect(page.get_by_text(", SmoothGrad")).to_be_visible(timeout=WAIT)
+    expect(page.locator(".la-supported, .la-unsupported")).to_contain_text("Blurring the hottest tenth", timeout=WAIT)
+    assert page.evaluate(NO_SIDEWAYS_SCROLL)
 
 
 def test_the_opacity_slider_blends_in_the_browser(visit: Open, fake_address: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from lungapp import report
 from lungapp.report.csv_report import FORMULA_STARTS, HEADER
 from lungapp.report.facts import OVERRIDDEN
-from lungapp.results import Analysis
+from lungapp.results import Analysis, Faithfulness
 from lungapp.slices import Slice
 from tests.report.samples import CARDS, CREATED, REJECTED
 
@@ -22,19 +23,27 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
+def test_what_a_map_is_worth_has_columns(analyses: dict[str, Analysis]) -> None:
+    found = Faithfulness(0.1, 0.97, 0.52, (0.02, 0.04))
+    map_ = replace(analyses["one"].maps[0], method="layercam", faithfulness=found)
+    [row] = rows(report.to_csv([replace(analyses["one"], maps=(map_,))], CARDS))
+    told = [row[f"activation_{name}"] for name in ("method", "hottest_fall", "random_fall")]
+    assert told == ["layercam", "0.52", "0.03"]
+
+
 def test_golden(analyses: dict[str, Analysis]) -> None:
     lines = report.to_csv([analyses["one"]], CARDS, ["file 1"], CREATED).split("\r\n")
     assert lines[0] == (
         "source,created,version,model,status,overridden,label,probability_normal,probability_benign,"
         "probability_malignant,activation_target,activation_inside_lungs,weights_sha256,confident_above,"
         "quality_verdict,quality_codes,unit,format,rows,columns,row_spacing_mm,column_spacing_mm,thickness_mm,"
-        "warning,notice"
+        "warning,notice,activation_method,activation_hottest_fall,activation_random_fall"
     )
     version = report.to_json(analyses["one"])["version"]
     assert lines[1:] == [
         f"file 1,2026-03-04T05:06:07Z,{version},advanced_cnn,confident,false,malignant,0.004,0.026,0.97,"
         f"malignant,0.72,{'c' * 64},0.93,accept,,HU,DICOM,256,256,0.7,0.6,2.5,,"
-        f'"{report.NOTICE}"',
+        f'"{report.NOTICE}",gradcam,,',
         "",
     ]
 

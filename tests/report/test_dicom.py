@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from lungapp.report import facts
 from lungapp.report.dicom import to_secondary_capture, to_structured_report
 from lungapp.report.picture import labelled_overlay
 from lungapp.report.sr_content import SCHEME, class_concept, probability_concept
-from lungapp.results import Analysis, Prediction, QualityReport
+from lungapp.results import Analysis, Faithfulness, Prediction, QualityReport
 from lungapp.slices import Slice, SliceInfo
 from tests.conftest import EXAMPLES
 from tests.fakes import FakeEngine
@@ -79,6 +80,15 @@ def test_the_structured_report_is_read_back(analyses: dict[str, Analysis], kind:
     assert ("OVERRIDDEN" in document.SeriesDescription) == analysis.overridden
     for finding in analysis.quality.findings:
         assert finding.message in said
+
+
+def test_what_a_map_is_worth_is_in_the_structured_report(analyses: dict[str, Analysis]) -> None:
+    map_ = replace(analyses["one"].maps[0], method="layercam", faithfulness=Faithfulness(0.1, 0.97, 0.52, (0.02, 0.04)))
+    root = pydicom.dcmread(io.BytesIO(pair(replace(analyses["one"], maps=(map_,)))[1]))
+    [said] = [text for text in texts(root) if "relied on" in text]
+    assert said.startswith(
+        "Advanced CNN, Layer-CAM: malignant 97.0 %, with the hottest 10 % of the body blurred 45.0 %"
+    )
 
 
 def test_a_huge_slice_is_shrunk_and_its_spacing_grows() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from lungapp import report
+from lungapp.methods import METHODS
 from lungapp.registry import LABELS
-from lungapp.results import ActivationMap, Analysis, Finding, Prediction, QualityReport
+from lungapp.results import ActivationMap, Analysis, Faithfulness, Finding, Prediction, QualityReport
 from lungapp.slices import Slice, SliceInfo
 from tests.report.samples import CARDS, CREATED
 
@@ -44,7 +46,13 @@ def test_one_model() -> None:
         "status": "confident",
         "label": "malignant",
         "probabilities": {"normal": 0.125, "benign": 0.25, "malignant": 0.625},
-        "activation": {"method": "gradcam", "target": "malignant", "inside_lungs": 0.25, "blank": False},
+        "activation": {
+            "method": "gradcam",
+            "target": "malignant",
+            "inside_lungs": 0.25,
+            "blank": False,
+            "faithfulness": None,
+        },
         "models": [
             {
                 "model": "resnet50",
@@ -121,6 +129,28 @@ def test_every_kind_follows_the_schema(analyses: dict[str, Analysis], kind: str,
     assert faults(result | {"file": "a.dcm"}) == []
     assert ("models" in result) == (bool(cards) and kind != "rejected")
     assert result["quality"]["overridden"] is ("overridden" in kind)
+
+
+@pytest.mark.parametrize("method", [method.name for method in METHODS])
+def test_what_a_map_is_worth_is_told(analyses: dict[str, Analysis], method: str) -> None:
+    found = Faithfulness(0.1, 0.93, np.float32(0.52), (0.02, 0.04, -0.03))
+    map_ = replace(analyses["one"].maps[0], method=method, faithfulness=found)
+    result = report.to_json(replace(analyses["one"], maps=(map_,)))
+    assert faults(result) == []
+    assert result["activation"]["method"] == method
+    assert result["activation"]["faithfulness"] == {
+        "share": 0.1,
+        "probability": 0.93,
+        "hottest_fall": 0.52,
+        "random_fall": 0.01,
+        "random_falls": [0.02, 0.04, -0.03],
+        "supported": True,
+    }
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_the_schema_knows_just_the_methods_there_are() -> None:
+    assert SCHEMA["$defs"]["activation"]["properties"]["method"]["enum"] == [method.name for method in METHODS]
 
 
 @pytest.mark.parametrize(

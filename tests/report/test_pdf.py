@@ -13,7 +13,7 @@ from pypdf import PdfReader
 
 from lungapp import __version__, report
 from lungapp.report import facts
-from lungapp.results import Analysis, Finding, QualityReport
+from lungapp.results import Analysis, Faithfulness, Finding, QualityReport
 from lungapp.slices import Slice
 from tests.report.samples import CARDS, CREATED, LONG, REJECTED
 
@@ -40,6 +40,18 @@ def test_every_kind_says_what_it_must(analyses: dict[str, Analysis], kind: str) 
         assert finding.message in text
     assert (facts.OVERRIDDEN in text) == analysis.overridden
     assert (facts.REJECTED in text) == (kind == "rejected")
+
+
+def test_what_a_map_is_worth_is_in_it(analyses: dict[str, Analysis]) -> None:
+    found = Faithfulness(0.1, 0.97, 0.52, (0.02, 0.04))
+    for kind in ("one", "overridden"):
+        map_ = replace(analyses[kind].maps[0], method="layercam", faithfulness=found)
+        text = to_text(replace(analyses[kind], maps=(map_,)))
+        assert "Attention (Layer-CAM) of Advanced CNN for malignant" in text
+        assert (
+            "malignant 97.0 %, with the hottest 10 % of the body blurred 45.0 %, with other parts blurred 94.0 % on "
+            "average: the map marks what the model relied on"
+        ) in text
 
 
 def test_one_model(analyses: dict[str, Analysis]) -> None:

@@ -1,4 +1,4 @@
-"""Activation maps: where a model's evidence for a class lies. They show attention, never "the lesion".
+"""Grad-CAM out of the forward pass.
 
 Grad-CAM (Selvaraju et al. 2017) weighs each feature map by the mean gradient of the class's logit. Where only averaging
 or flattening and one dense layer follow the features, that gradient is a constant of the network, the dense layer's

@@ -1,0 +1,121 @@
+"""A series (read, gate, prepare, score) against the model's raw batched forward pass on the same prepared inputs.
+
+    make bench        (python -m benchmarks.series [--slices 300] [--repeats 3] [--memory 1000])
+
+The raw pass is the frozen graph alone, at the same batch size, on inputs that lie ready in memory: what no pipeline can
+beat. Both alternate, so that a machine whose speed drifts slows both; the ratio is that of the medians. The target is
+at least 0.80 for ResNet-50. The small models take less time for a slice than the gate that judges it, so there the gate
+sets the pace; "CPU" says how many milliseconds of processor time each way takes for a slice. On two cores with other
+work on them: ResNet-50 0.87 (12.8 and 11.1 slices a second), Advanced CNN 0.54 (152 and 81), Basic CNN 0.27 (210 and
+58).
+
+Memory is the growth of the process's highest resident size over a run of 300 slices, and over one of ``--memory``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+from examples.phantoms import phantom
+from lungapp.cards import shipped
+from lungapp.engine import Engine
+from lungapp.preprocessing import to_input
+from lungapp.series import BATCH, READERS
+from lungapp.settings import WEIGHTS
+from lungapp.slices import Entry, Slice
+
+DISTINCT = 20
+"""Phantoms are costly to draw: a series repeats this many. Each is made into a new slice when its turn comes."""
+
+MIB = 2**20
+
+
+def entries(pixels: list[np.ndarray], count: int) -> list[Entry]:
+    """A series of ``count`` slices from ``pixels``, each (rows, columns) float32 in HU."""
+
+    def entry(number: int) -> Entry:
+        return Entry(f"file {number + 1}", 1.0 * number, lambda: Slice(pixels[number % len(pixels)], "HU"))
+
+    return [entry(number) for number in range(count)]
+
+
+def timed(step: Callable[[], object]) -> tuple[float, float]:
+    """Seconds on the clock, and of the processor."""
+    clock, processor = time.perf_counter(), time.process_time()
+    step()
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def compare(engine: Engine, name: str, series: list[Entry], repeats: int) -> str:
+    """One row of the table."""
+    loaded = engine._models(name)[0]
+    inputs = np.stack([to_input(entry.read(), loaded.spec) for entry in series])
+    batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
+
+    def raw() -> None:
+        for batch in batches:
+            loaded.run_batch(batch)
+
+    def ours() -> None:
+        rows = list(engine.analyse_series(series, name))
+        assert all(row.prediction for row in rows)
+
+    loaded.run_batch(batches[0])
+    loaded.run_batch(batches[-1])
+    pairs = [(timed(raw), timed(ours)) for _ in range(repeats)]
+    raw_s, raw_cpu, our_s, our_cpu = (
+        statistics.median(pair[way][kind] for pair in pairs) for way in (0, 1) for kind in (0, 1)
+    )
+    n = len(series)
+    return (
+        f"{name:14}{n / raw_s:10.1f}{n / our_s:10.1f}{raw_s / our_s:8.2f}"
+        f"{1000 * raw_cpu / n:12.1f}{1000 * our_cpu / n:10.1f}"
+    )
+
+
+def peak() -> float:
+    """The process's highest resident size so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
+
+
+def resident() -> float:
+    """The process's resident size now, in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slices", type=int, default=300)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", type=int, default=1000, help="slices of the longer run")
+    options = parser.parse_args()
+    pixels = [phantom("mass" if seed % 2 else None, seed=seed) for seed in range(DISTINCT)]
+    engine = Engine()
+    names = [spec.name for spec in shipped(WEIGHTS)]
+    series = entries(pixels, options.slices)
+    list(engine.analyse_series(series[:BATCH], names[-1]))
+    for count in (options.slices, options.memory):
+        before, rows = resident(), list(engine.analyse_series(entries(pixels, count), names[-1]))
+        kept = sum(row.thumbnail.nbytes for row in rows if row.thumbnail is not None) / MIB
+        grown = max(0.0, peak() - before)
+        print(f"{count:5} slices with {names[-1]}: peak {peak():.0f} MiB, {grown:.0f} above the start; kept {kept:.0f}")
+        del rows
+    print(f"{options.slices} slices of 512 x 512, median of {options.repeats}; {os.cpu_count()} cores, ", end="")
+    print(f"batches of {BATCH}, {READERS} readers")
+    print(f"{'model':14}{'raw /s':>10}{'ours /s':>10}{'ratio':>8}{'raw CPU ms':>12}{'ours CPU':>10}")
+    for name in names:
+        print(compare(engine, name, series, options.repeats), flush=True)
+
+
+if __name__ == "__main__":
+    main()

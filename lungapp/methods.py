@@ -1,0 +1,59 @@
+"""The ways to explain a score: what the engine accepts, the page offers and the documents name. Free of TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lungapp.errors import UnknownMethod
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to explain: its code ``name``, its ``title``, a ``sentence`` for clinicians, whether it takes seconds."""
+
+    name: str
+    title: str
+    sentence: str
+    slow: bool = False
+
+
+METHODS: tuple[Method, ...] = (
+    Method(
+        "gradcam",
+        "Grad-CAM",
+        "Colours the areas whose features speak for the class; it comes with the score, at no cost.",
+    ),
+    Method(
+        "gradcam_plus_plus",
+        "Grad-CAM++",
+        "Like Grad-CAM, without what speaks against the class; in these models it hardly differs between classes.",
+    ),
+    Method(
+        "scorecam",
+        "Score-CAM",
+        "Weighs features by the probability they get when shown alone; here it hardly differs between classes.",
+        slow=True,
+    ),
+    Method(
+        "layercam",
+        "Layer-CAM",
+        "Weighs every place on its own and colours only what speaks for the class, so it marks places more closely.",
+    ),
+    Method(
+        "smoothgrad",
+        "SmoothGrad",
+        "Marks the pixels that the score reacts to most, for or against the class, averaged over noisy copies.",
+        slow=True,
+    ),
+)
+
+DEFAULT_METHOD = METHODS[0].name
+
+
+def get_method(name: str) -> Method:
+    """The method called ``name``. Raises `UnknownMethod`."""
+    for method in METHODS:
+        if method.name == name:
+            return method
+    known = ", ".join(method.name for method in METHODS)
+    raise UnknownMethod(f"Expected an explanation method out of: {known}. Received: {str(name)[:40]!r}")

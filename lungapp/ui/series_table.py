@@ -1,0 +1,89 @@
+"""The slices of a series as a table that sorts in the browser, by mouse, finger and keyboard; HTML, escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+from lungapp.registry import LABELS
+from lungapp.report.facts import STATE
+from lungapp.results import SeriesAnalysis, SeriesRow
+
+SORT_AND_OPEN = """element.addEventListener('click', (event) => {
+    const head = event.target.closest('th[aria-sort]');
+    const row = event.target.closest('[data-slice]');
+    if (!head) {
+        if (row) trigger('click', { slice: Number(row.dataset.slice) });
+        return;
+    }
+    const order = head.getAttribute('aria-sort') === 'descending' ? 'ascending' : 'descending';
+    const body = head.closest('table').tBodies[0];
+    const value = (row) => row.cells[head.cellIndex].dataset.value;
+    const compare = (a, b) => a - b || String(a).localeCompare(String(b));
+    const sorted = [...body.rows].sort((a, b) => {
+        if (!value(a) || !value(b)) return Boolean(value(b)) - Boolean(value(a));  // what has no value comes last
+        return (order === 'ascending' ? 1 : -1) * compare(value(a), value(b));
+    });
+    head.parentNode.querySelectorAll('th').forEach((other) => other.setAttribute('aria-sort', 'none'));
+    head.setAttribute('aria-sort', order);
+    body.append(...sorted);
+});"""
+"""A click on a heading sorts by it, the highest first, then the lowest; one on a row opens its slice."""
+
+OTHERS = tuple(label for label in LABELS if label != "malignant")
+
+HEADS = (
+    "Slice", "Malignant (%)", "Class", "Status", "Position (mm)", *(f"{label.capitalize()} (%)" for label in OTHERS),
+    "What to know",
+)  # fmt: skip
+
+
+def table(series: SeriesAnalysis) -> str:
+    """One row a slice; the columns are `HEADS`."""
+    orders = {head: "ascending" if head == HEADS[0] else "none" for head in HEADS}
+    heads = "".join(
+        f'<th scope="col" aria-sort="{order}"><button type="button">{head}</button></th>'
+        for head, order in orders.items()
+    )
+    rows = "".join(_row(row) for row in series.rows)
+    return (
+        '<section class="la-series-part"><h3>All slices as a table</h3><p>A heading sorts, a row opens its slice.</p>'
+        '<div class="la-rows" tabindex="0" role="region" aria-label="Table of all slices"><table>'
+        f'<caption class="la-unseen">All slices</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+        "</div></section>"
+    )
+
+
+def _row(row: SeriesRow) -> str:
+    scores = row.prediction.scores() if row.prediction else {}
+    known = row.error or " ".join(finding.message for finding in row.quality.findings)
+    cells = (
+        _share(scores, "malignant"),
+        _text(row.prediction.label.capitalize() if row.prediction else ""),
+        _text(STATE[row.state]),
+        _number(row.position),
+        *(_share(scores, label) for label in OTHERS),
+        _text(known, "la-known"),
+    )
+    if row.error:
+        return f"<tr>{_head(row.number, str(row.number))}{''.join(cells)}</tr>"
+    button = f'<button type="button" aria-label="Open slice {row.number}">{row.number}</button>'
+    return f'<tr data-slice="{row.number}">{_head(row.number, button)}{"".join(cells)}</tr>'
+
+
+def _head(number: int, shown: str) -> str:
+    return f'<th scope="row" data-value="{number}">{shown}</th>'
+
+
+def _share(scores: dict[str, float], label: str) -> str:
+    return _number(100 * scores[label] if label in scores else None)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return '<td class="la-number" data-value="">\N{EN DASH}</td>'
+    return f'<td class="la-number" data-value="{value:.4f}">{value:.1f}</td>'
+
+
+def _text(words: str, kind: str = "") -> str:
+    marked = f' class="{kind}"' if kind else ""
+    return f'<td{marked} data-value="{escape(words)}">{escape(words) or chr(0x2013)}</td>'

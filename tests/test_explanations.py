@@ -1,0 +1,254 @@
+"""The explanations: what they return, that they follow the class and the weights, and how they relate to tf-keras-vis.
+
+The sanity check is that of Adebayo et al. (2018, "Sanity checks for saliency maps"): a map that stays as it was when
+the weights are drawn anew explains the picture, not the model.
+"""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from lungapp.cards import shipped
+from lungapp.engine import Engine
+from lungapp.errors import UnknownMethod
+from lungapp.inference import LoadedModel, frozen
+from lungapp.methods import METHODS, get_method
+from lungapp.models import build_model
+from lungapp.preprocessing import to_input
+from lungapp.registry import LABELS, MODELS
+from lungapp.saliency import class_weights
+from lungapp.saliency.many_pass import SCORECAM_CHANNELS, explain
+from lungapp.settings import WEIGHTS
+
+NAMES = [method.name for method in METHODS]
+every_method = pytest.mark.parametrize("method", NAMES)
+every_asking_method = pytest.mark.parametrize("method", NAMES[1:])
+SMALL = [spec for spec in shipped(WEIGHTS) if spec.name != "resnet50"]
+
+ALIKE = 0.7
+"""Rank correlation inside the body from which two maps count as the same. Measured on phantoms with weights drawn anew,
+at most: Grad-CAM 0.22, Grad-CAM++ 0.43, Score-CAM 0.53, Layer-CAM 0.27, SmoothGrad 0.46. Over the whole picture it is
+more, since every network tells the body from the black around it."""
+
+
+@pytest.fixture(scope="module")
+def engine(toy_weights):
+    return Engine(toy_weights)
+
+
+@pytest.fixture(scope="module")
+def picture(thorax) -> np.ndarray:
+    return to_input(thorax, MODELS[0])
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return LoadedModel(SMALL[0], WEIGHTS)
+
+
+def map_of(model: LoadedModel, picture: np.ndarray, label: str, method: str) -> np.ndarray:
+    if method == NAMES[0]:
+        return model.gradcam(model.run(picture), label)
+    return model.explain(picture, label, method)
+
+
+@every_method
+def test_every_method_gives_a_map_that_is_repeatable(engine, thorax, method):
+    told: list[float] = []
+    found = engine.analyse(thorax, "basic_cnn", "malignant", method, progress=told.append).maps[0]
+    assert (found.method, found.target) == (method, "malignant")
+    assert found.values.shape == thorax.pixels.shape
+    assert found.values.dtype == np.float32
+    assert np.isfinite(found.values).all()
+    assert found.values.min() >= 0
+    assert found.blank or found.values.max() == pytest.approx(1)
+    assert found.blank == (found.inside_lungs is None)
+    assert np.array_equal(engine.analyse(thorax, "basic_cnn", "malignant", method).maps[0].values, found.values)
+    assert bool(told) == get_method(method).slow
+    assert told == sorted(told)
+    assert not told or told[-1] == 1
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_every_model_can_be_explained(engine, thorax, spec):
+    found = engine.analyse(thorax, spec.name, "benign", "layercam").maps[0]
+    assert np.isfinite(found.values).all()
+    assert found.values.max() == pytest.approx(1)
+
+
+def test_progress_over_all_models_is_that_of_the_whole(toy_weights, tmp_path, thorax):
+    for name in ("basic_cnn", "advanced_cnn"):
+        for path in toy_weights.glob(f"{name}.*"):
+            shutil.copy(path, tmp_path)
+    told: list[float] = []
+    Engine(tmp_path).analyse(thorax, "all", method="smoothgrad", progress=told.append)
+    assert told == sorted(told)
+    assert (told[0], told[15], told[-1]) == (1 / 32, 0.5, 1)
+
+
+@every_method
+def test_the_target_matters(loaded, picture, method):
+    maps = [map_of(loaded, picture, label, method) for label in LABELS]
+    scaled = [values / max(values.max(), 1e-9) for values in maps]
+    assert not np.allclose(scaled[0], scaled[2], atol=0.01)
+
+
+@every_method
+@pytest.mark.parametrize("spec", SMALL, ids=lambda spec: spec.name)
+def test_weights_drawn_anew_change_the_map(spec, picture, method):
+    trained = LoadedModel(spec, WEIGHTS)
+    keras.utils.set_random_seed(1)
+    untrained = LoadedModel(spec, WEIGHTS)
+    untrained.model = build_model(spec)
+    untrained._class_weights = class_weights(untrained.model)
+    untrained._forward = frozen(untrained.model, spec)
+    # The class whose map has most to lose: another's may be blank inside the body.
+    mine = {label: map_of(trained, picture, label, method) for label in LABELS}
+    label = max(LABELS, key=lambda label: np.ptp(mine[label][inside(picture, mine[label].shape)]))
+    assert likeness(mine[label], mine[label], picture) == pytest.approx(1)
+    assert likeness(mine[label], map_of(untrained, picture, label, method), picture) < ALIKE
+
+
+@every_method
+def test_the_likeness_of_a_map_with_itself_is_one(loaded, picture, method):
+    """Without this, the sanity check would pass on any map at all."""
+    values = map_of(loaded, picture, "malignant", method)
+    assert likeness(values, values * 3, picture) == pytest.approx(1)
+
+
+def likeness(one: np.ndarray, other: np.ndarray, picture: np.ndarray) -> float:
+    """Rank correlation of two maps inside the body; 0 where one of them is the same throughout."""
+    body = inside(picture, one.shape)
+    if not np.ptp(one[body]) or not np.ptp(other[body]):
+        return 0.0
+    return float(spearmanr(one[body], other[body]).statistic)
+
+
+def inside(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``shape`` bool: where a map of that shape lies on the body of ``picture``."""
+    return cv2.resize((picture[..., 0] > 0).astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
+
+
+def view_of(model: keras.Model) -> keras.Model:
+    return keras.Model([model.input], [model.get_layer("logits").output])
+
+
+PLAIN = {
+    "penultimate_layer": "features",
+    "seek_penultimate_conv_layer": False,
+    "expand_cam": False,
+    "normalize_cam": False,
+}
+
+
+def test_gradcam_plus_plus_is_that_of_tf_keras_vis(loaded, picture):
+    from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    ours = loaded.explain(picture, "malignant", "gradcam_plus_plus")
+    theirs = np.asarray(GradcamPlusPlus(view_of(loaded.model))(CategoricalScore(2), picture[None], **PLAIN))[0]
+    assert np.allclose(ours / ours.max(), theirs / theirs.max(), atol=1e-3)
+
+
+def test_gradcam_plus_plus_survives_a_large_logit(loaded, picture):
+    """The exponential of 200 is no float32."""
+    copy = build_model(loaded.spec)
+    copy.set_weights(loaded.model.get_weights())
+    bias = copy.get_layer("logits").bias
+    bias.assign(bias + 200.0)
+    forward = frozen(copy, loaded.spec)
+    values = explain(copy, "features", lambda p: forward(p)[1].numpy(), picture, 2, "gradcam_plus_plus")
+    ours = loaded.explain(picture, "malignant", "gradcam_plus_plus")
+    assert np.allclose(values / values.max(), ours / ours.max(), atol=1e-3)
+
+
+def test_scorecam_is_that_of_tf_keras_vis_without_its_output(loaded, picture, monkeypatch, capsys):
+    from tf_keras_vis.scorecam import Scorecam
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    monkeypatch.setattr("lungapp.saliency.many_pass.SCORECAM_CHANNELS", 8)
+    ours = loaded.explain(picture, "malignant", "scorecam")
+    assert capsys.readouterr().out == ""
+    view = view_of(loaded.model)
+    monkeypatch.setattr(view, "predict", lambda batch, batch_size: view(batch).numpy(), raising=False)
+    theirs = np.asarray(Scorecam(view)(CategoricalScore(2), picture[None], max_N=8, **PLAIN))[0]
+    assert np.allclose(ours, theirs, rtol=1e-2, atol=1e-3)
+
+
+def test_scorecam_is_bounded(loaded, picture):
+    asked = []
+
+    def forward(pictures: np.ndarray) -> np.ndarray:
+        asked.append(len(pictures))
+        return np.zeros((len(pictures), 3), np.float32)
+
+    explain(loaded.model, "features", forward, picture, 0, "scorecam")
+    assert sum(asked) == SCORECAM_CHANNELS
+
+
+def test_smoothgrad_is_that_of_tf_keras_vis_with_noise_of_our_own(loaded, picture, monkeypatch):
+    from tf_keras_vis.saliency import Saliency
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    monkeypatch.setattr("lungapp.saliency.many_pass.SMOOTHGRAD_CEILING", 100)
+    monkeypatch.setattr("lungapp.saliency.many_pass.SMOOTHGRAD_SAMPLES", 3)
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002
+    ours = loaded.explain(picture, "malignant", "smoothgrad")
+    assert np.random.get_state()[1].tolist() == state, "NumPy's global state is not touched"  # noqa: NPY002
+    random = np.random.default_rng(0)
+    monkeypatch.setattr(np.random, "normal", random.normal)
+    theirs = Saliency(view_of(loaded.model))(
+        CategoricalScore(2), picture[None], smooth_samples=3, smooth_noise=0.2, normalize_map=False
+    )[0]
+    assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+@every_asking_method
+def test_concurrent_calls_give_what_single_calls_give(engine, thorax, method):
+    alone = {label: engine.analyse(thorax, "basic_cnn", label, method).maps[0].values for label in LABELS}
+    with ThreadPoolExecutor(3) as pool:
+        together = pool.map(lambda label: engine.analyse(thorax, "basic_cnn", label, method).maps[0].values, LABELS)
+        for label, values in zip(LABELS, together, strict=True):
+            assert np.allclose(values, alone[label], atol=1e-4)
+
+
+def test_an_unknown_method_is_refused(loaded, picture):
+    with pytest.raises(UnknownMethod, match=r"Expected .+ Received: 'x-ray'"):
+        loaded.explain(picture, "malignant", "x-ray")
+    with pytest.raises(UnknownMethod, match="gradcam, gradcam_plus_plus, scorecam, layercam, smoothgrad"):
+        get_method("x-ray")
+
+
+def test_a_batch_gives_what_single_passes_give(loaded, picture):
+    pictures = np.stack([picture, picture[::-1], picture * 0.5])
+    for alone, together in zip([loaded.run(p) for p in pictures], loaded.run_batch(pictures), strict=True):
+        for one, other in zip(alone, together, strict=True):
+            assert one.shape == other.shape
+            assert np.allclose(one, other, rtol=1e-2, atol=1e-3)
+
+
+def test_faithfulness_is_measured_on_demand(engine, thorax):
+    analysis = engine.analyse(thorax, "basic_cnn", "malignant", "layercam")
+    assert analysis.maps[0].faithfulness is None
+    tested = engine.measure_faithfulness(analysis)
+    found = tested.maps[0].faithfulness
+    assert found.share == pytest.approx(0.1, abs=0.01)
+    assert found.probability == pytest.approx(analysis.predictions[0].scores()["malignant"], abs=1e-3)
+    assert tested.timings_ms["faithfulness"] > 0
+    assert engine.measure_faithfulness(analysis).maps[0].faithfulness == found
+    assert np.array_equal(tested.maps[0].values, analysis.maps[0].values)
+
+
+def test_a_blank_map_and_a_rejected_slice_are_not_tested(engine, thorax):
+    analysis = engine.analyse(thorax, "basic_cnn")
+    blank = replace(analysis.maps[0], values=np.zeros_like(analysis.maps[0].values))
+    assert engine.measure_faithfulness(replace(analysis, maps=(blank,))).maps[0].faithfulness is None
+    assert engine.measure_faithfulness(replace(analysis, predictions=(), maps=())).maps == ()

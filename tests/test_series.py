@@ -1,0 +1,227 @@
+"""A series: order, bounds, errors as rows, the aggregate on known values, and what single slices give."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pytest
+
+from lungapp.engine import Engine
+from lungapp.errors import UNEXPECTED, UnknownModel, UnreadableInput, WeightsMissing
+from lungapp.registry import LABELS, MODELS
+from lungapp.results import Prediction, SeriesRow
+from lungapp.series import AHEAD, THUMBNAIL_SIDE, Looked, aggregate, look, run, summarise
+from lungapp.slices import Entry, Slice
+
+BLANK = Slice(np.full((300, 300), -1000.0), "HU")
+PICTURE = np.zeros((4, 4, 1), np.float32)
+
+
+@pytest.fixture(scope="module")
+def engine(toy_weights) -> Engine:
+    return Engine(toy_weights)
+
+
+def entries(*reads: Slice | Exception) -> list[Entry]:
+    def read(what: Slice | Exception) -> Slice:
+        if isinstance(what, Exception):
+            raise what
+        return what
+
+    return [Entry(f"file {place}", 2.5 * place, partial(read, what)) for place, what in enumerate(reads, start=1)]
+
+
+def predicted(malignant: float) -> Prediction:
+    return Prediction("basic_cnn", LABELS, np.array([1 - malignant, 0, malignant]), "uncertain")
+
+
+def rows_of(*malignant: float | None) -> list[SeriesRow]:
+    return [
+        SeriesRow(place, f"file {place}", None, "basic_cnn", predictions=() if p is None else (predicted(p),))
+        for place, p in enumerate(malignant, start=1)
+    ]
+
+
+def ready(number: int, entry: Entry) -> Looked:
+    return Looked(SeriesRow(number, entry.source, entry.position, "basic_cnn"), PICTURE + number)
+
+
+def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[tuple[tuple[Prediction, ...], None]]:
+    return [((predicted(float(picture.mean()) / 1000),), None) for picture in pictures]
+
+
+@pytest.mark.parametrize("model", ["basic_cnn", "advanced_cnn", "all"])
+def test_a_batch_gives_what_single_slices_give(engine, thorax, model):
+    items = [Slice(np.roll(thorax.pixels, shift, axis=1), "HU") for shift in range(5)]
+    rows = list(engine.analyse_series(entries(*items), model, batch=3))
+    assert [row.number for row in rows] == [1, 2, 3, 4, 5]
+    assert [row.position for row in rows] == [2.5, 5.0, 7.5, 10.0, 12.5]
+    for item, row in zip(items, rows, strict=True):
+        alone = engine.analyse(item, model)
+        assert len(row.predictions) == (len(MODELS) if model == "all" else 1)
+        assert (row.ensemble is None) == (alone.ensemble is None)
+        for one, other in zip((*row.predictions, row.prediction), (*alone.predictions, alone.prediction), strict=True):
+            assert np.allclose(one.probabilities, other.probabilities, atol=1e-5)
+            assert (one.model, one.status) == (other.model, other.status)
+        assert row.agreement == alone.agreement
+        assert (row.slice.rows, row.slice.columns, row.slice.unit) == (256, 256, "HU")
+        assert row.thumbnail.shape == (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        assert row.thumbnail.dtype == np.uint8
+
+
+def test_what_cannot_be_scored_is_a_row_and_the_others_go_on(engine, thorax, caplog):
+    words = "Expected an image. Received: an empty file."
+    broken = RuntimeError("Mustermann^Max in /secret/path")
+    series = entries(thorax, UnreadableInput(words), BLANK, broken, thorax)
+    with caplog.at_level(logging.ERROR):
+        rows = list(engine.analyse_series(series, "basic_cnn", batch=2))
+    assert [row.state for row in rows] == ["uncertain", "failed", "rejected", "failed", "uncertain"]
+    assert (rows[1].error, rows[3].error) == (words, UNEXPECTED)
+    assert rows[2].quality.findings
+    assert rows[2].malignant is None
+    assert rows[2].thumbnail is not None
+    assert rows[1].slice is rows[1].thumbnail is None
+    assert "RuntimeError" in caplog.text
+    assert "Mustermann" not in caplog.text
+
+
+def test_rejected_slices_are_scored_on_demand_and_never_confident(engine, thorax):
+    rows = list(engine.analyse_series(entries(BLANK, thorax), "all", override=True))
+    assert [row.overridden for row in rows] == [True, False]
+    assert rows[0].state == "uncertain"
+    assert {prediction.status for prediction in rows[0].predictions} == {"uncertain"}
+
+
+def test_wrong_names_and_missing_weights_are_told_before_the_first_row(engine, tmp_path, thorax):
+    with pytest.raises(UnknownModel):
+        engine.analyse_series(entries(thorax), "vgg")
+    with pytest.raises(WeightsMissing):
+        Engine(tmp_path).analyse_series(entries(thorax), "all")
+
+
+def test_no_slices_no_rows(engine):
+    assert list(engine.analyse_series([], "basic_cnn")) == []
+
+
+def test_the_order_is_kept_though_reading_takes_its_time():
+    random = np.random.default_rng(0)
+    delays = random.uniform(0, 0.01, 40)
+
+    def slow(number: int, entry: Entry) -> Looked:
+        time.sleep(delays[number - 1])
+        looked = ready(number, entry)
+        return Looked(looked.row) if number % 7 == 0 else looked
+
+    sizes: list[int] = []
+
+    def count(pictures, overridden):
+        sizes.append(len(pictures))
+        return score(pictures, overridden)
+
+    rows = list(run(entries(*[BLANK] * 40), slow, count, batch=4))
+    assert [row.number for row in rows] == list(range(1, 41))
+    assert [row.malignant for row in rows] == [None if n % 7 == 0 else pytest.approx(n / 1000) for n in range(1, 41)]
+    assert sum(sizes) == 35
+    assert max(sizes) == 4
+
+
+def watched(count: int) -> tuple[list[Entry], list[int], Callable[[int, Entry], Looked]]:
+    """Entries, the numbers of those that were looked at, and what looks at them."""
+    seen: list[int] = []
+
+    def note(number: int, entry: Entry) -> Looked:
+        seen.append(number)
+        return ready(number, entry)
+
+    return entries(*[BLANK] * count), seen, note
+
+
+def test_reading_stays_only_a_little_ahead():
+    series, seen, note = watched(200)
+    for done, _ in enumerate(run(series, note, score, batch=4), start=1):
+        time.sleep(0.001)
+        assert len(seen) <= done + 4 + AHEAD * 4
+    assert len(seen) == 200
+
+
+def test_closing_ends_the_work_and_leaves_no_thread():
+    series, seen, note = watched(200)
+    rows = run(series, note, score, batch=4)
+    taken = [next(rows) for _ in range(6)]
+    rows.close()
+    read = len(seen)
+    time.sleep(0.05)
+    assert [row.number for row in taken] == [1, 2, 3, 4, 5, 6]
+    assert len(seen) == read < 30
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lungapp-reader")]
+    found = summarise(taken, 200, "basic_cnn", time.perf_counter())
+    assert found.cancelled
+    assert (len(found.rows), found.total) == (6, 200)
+
+
+def test_a_long_stretch_without_anything_to_score_is_told_as_it_comes():
+    series, seen, _ = watched(100)
+
+    def nothing(number: int, entry: Entry) -> Looked:
+        seen.append(number)
+        return Looked(ready(number, entry).row)
+
+    rows = run(series, nothing, score, batch=4)
+    assert next(rows).number == 1
+    assert len(seen) < 30
+    rows.close()
+
+
+def test_a_failing_forward_pass_fails_its_own_batch_only():
+    passes: Iterator[int] = iter(range(9))
+
+    def second_fails(pictures, overridden):
+        if next(passes) == 1:
+            raise MemoryError
+        return score(pictures, overridden)
+
+    rows = list(run(entries(*[BLANK] * 6), ready, second_fails, batch=2))
+    assert [row.state for row in rows] == ["uncertain"] * 2 + ["failed"] * 2 + ["uncertain"] * 2
+    assert rows[2].error == UNEXPECTED
+
+
+def test_looking_keeps_no_pixels(thorax):
+    looked = look(3, entries(thorax)[0], MODELS[0], "basic_cnn")
+    assert looked.picture.shape == MODELS[0].input_shape
+    assert looked.row.number == 3
+    assert not hasattr(looked.row.slice, "pixels")
+
+
+def test_the_aggregate_on_known_values():
+    found = aggregate(rows_of(0.1, 0.9, 0.2, 0.5, 0.6, 0.7, 0.0))
+    assert found.value == pytest.approx(0.6)
+    assert found.slices == (4, 5, 6)
+    assert (found.maximum, found.maximum_slice) == (pytest.approx(0.9), 2)
+    assert found.states == {"confident": 0, "uncertain": 7, "rejected": 0, "failed": 0}
+    assert found.labels == {"normal": 4, "benign": 0, "malignant": 3}  # at 0.5 each the first class counts
+
+
+def test_unscored_slices_are_skipped_by_the_aggregate():
+    found = aggregate(rows_of(None, 0.3, None, 0.6, 0.9, None))
+    assert found.value == pytest.approx(0.6)
+    assert found.slices == (2, 4, 5)
+    assert found.states["rejected"] == 3
+
+
+@pytest.mark.parametrize("scored", [(), (0.4,), (0.4, 0.8)])
+def test_too_few_scored_slices_have_no_mean(scored):
+    found = aggregate(rows_of(*scored, None))
+    assert found.value is None
+    assert found.slices == ()
+    assert found.maximum == (max(scored) if scored else None)
+
+
+def test_the_most_suspicious_come_first():
+    found = summarise(rows_of(0.1, None, 0.9, 0.5), 4, "basic_cnn", time.perf_counter())
+    assert not found.cancelled
+    assert [row.number for row in found.most_suspicious(2)] == [3, 4]
