@@ -8,8 +8,10 @@ from typing import Any
 import gradio as gr
 from gradio.themes.utils import colors, sizes
 
+from lungapp.engine import Engine
 from lungapp.settings import Settings
 from lungapp.ui.demo import EXAMPLES
+from lungapp.ui.serving import around
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -76,9 +78,13 @@ def build_theme() -> gr.themes.Base:
     )
 
 
-def page_options(settings: Settings, examples: Path = EXAMPLES) -> dict[str, Any]:
-    """Arguments for ``launch()``: looks, limits, and nothing that lets a patient's picture leave the page."""
+def page_options(settings: Settings, examples: Path = EXAMPLES, engine: Engine | None = None) -> dict[str, Any]:
+    """Arguments for ``launch()``: looks, limits, and nothing that lets a patient's picture leave the page.
+
+    ``engine`` is asked how the models are; without one, a new one over the settings' weights is.
+    """
     return {
+        **around(engine or Engine(settings.weights), settings, examples),
         "theme": build_theme(),
         "css_paths": STYLE,
         "head": HEAD,
@@ -92,4 +98,6 @@ def page_options(settings: Settings, examples: Path = EXAMPLES) -> dict[str, Any
         "run_history": False,
         "pwa": False,
         "ssr_mode": False,
+        "mcp_server": False,
+        "num_workers": 0,  # files are served here only, where the guard stands
     }
