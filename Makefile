@@ -10,7 +10,7 @@ SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train crossval publish evaluate fuzz bench gate examples screenshots lock help
+.PHONY: app test check format train crossval publish evaluate fuzz bench gate examples screenshots start deploy lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -18,11 +18,12 @@ app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 test: $(VENV)/dev.stamp  ## run the tests
 	$(RUN) -m pytest $(TESTS)
 
-check: $(VENV)/dev.stamp  ## lint, format, types, import rules
+check: $(VENV)/dev.stamp  ## lint, format, types, import rules, known vulnerabilities
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(RUN) -m hosting.audit
 
 format: $(VENV)/dev.stamp  ## format the code
 	$(VENV)/bin/ruff check --fix .
@@ -69,6 +70,12 @@ bench: $(VENV)/dev.stamp  ## time one analysis against the usual way, and a seri
 
 gate: $(VENV)/dev.stamp  ## try the input gate on chest CT and on what is none; DATA=folder
 	$(RUN) -m benchmarks.gate $(DATA_OPTION)
+
+start: $(VENV)/app.stamp  ## time a start: until the page is there, until the models are
+	$(RUN) -m benchmarks.cold_start
+
+deploy: $(VENV)/app.stamp  ## put the application on a Space; SPACE=owner/name, DRY=1 to only look, PRIVATE=1
+	$(RUN) -m hosting.space $(SPACE) $(if $(DRY),--dry-run) $(if $(PRIVATE),--private)
 
 examples: $(VENV)/dev.stamp  ## add one held-out real slice a class to the page's examples, locally; DATA=folder
 	$(RUN) -m train.examples $(DATA_OPTION)

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 
 from lungapp.engine import Engine
+from lungapp.errors import LungAppError
+from lungapp.hub import fetch_weights
 from lungapp.settings import Settings
-from lungapp.ui import build_demo, page_options, private_cache, sweep
+from lungapp.startup import place, require_temporary_folder
 
-settings = Settings.from_env()
-engine = Engine(settings.weights)
-sweep()
-cache = private_cache()
+try:
+    settings = Settings.from_env()
+    require_temporary_folder()
+    if __name__ == "__main__":
+        place()
+    # Gradio takes seconds to import, and ends without words where there is no temporary folder.
+    from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log, sweep
+
+    start_log(settings.log)
+    repository = settings.weights_repo
+    engine = Recorded(Engine(fetch_weights(repository, settings.weights_revision) if repository else settings.weights))
+    sweep()
+    cache = private_cache()
+except LungAppError as error:
+    sys.exit(f"LungApp cannot start. {error}")
 demo = build_demo(engine, settings)
 
 if __name__ == "__main__":
     # A plain end on SIGTERM, which stops a container, so that uploads are deleted on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # The page is there at once; the first score need not wait for TensorFlow if it comes a little later.
-    threading.Thread(target=engine.warm_up, name="warm-up", daemon=True).start()
-    demo.launch(**page_options(settings))
+    try:
+        run(demo, engine, page_options(settings, engine=engine))
+    except LungAppError as error:
+        sys.exit(f"LungApp cannot start. {error}")

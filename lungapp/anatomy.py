@@ -68,11 +68,21 @@ def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
         return np.zeros(grey.shape, bool)
     side = max(grey.shape)
     airy = (body & (cv2.GaussianBlur(grey, (0, 0), side / 256) < BODY_LEVEL)).astype(np.uint8)
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(airy, connectivity=4)
-    keep = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= MIN_LUNG_SHARE * area]
-    lungs = np.isin(regions, keep).astype(np.uint8)
+    labels, areas = regions(airy, connectivity=4)
+    lungs = (areas >= MIN_LUNG_SHARE * area)[labels].astype(np.uint8)
     # Closing takes in the vessels, which are as bright as muscle.
     return cv2.morphologyEx(lungs, cv2.MORPH_CLOSE, _disc(side / 40)).astype(bool) & body
+
+
+def regions(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Connected regions of ``mask`` (rows, columns) uint8: their labels (rows, columns) int32, and pixels a label.
+
+    Label 0 is what is in no region; its pixels count as none. OpenCV's own statistics take four times as long.
+    """
+    _, labels = cv2.connectedComponents(mask, connectivity=connectivity)
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    return labels, areas
 
 
 def _shrunk(grey: np.ndarray) -> np.ndarray:
@@ -91,10 +101,10 @@ def _disc(diameter: float) -> np.ndarray:
 
 
 def _largest_region(mask: np.ndarray) -> np.ndarray:
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    if count < 2:
+    labels, areas = regions(mask, connectivity=4)
+    if not areas.any():
         return np.zeros_like(mask)
-    return (regions == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+    return (labels == int(np.argmax(areas))).astype(np.uint8)
 
 
 def filled(mask: np.ndarray) -> np.ndarray:

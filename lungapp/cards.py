@@ -75,7 +75,14 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
     for key, value in expected.items():
         if data[key] != value:
             raise WeightsMismatch(f"Expected {key} {value} in {path.name}. Received: {data[key]}")
-    return ModelCard(data)
+    card = ModelCard(data)
+    try:
+        usable = 0 < card.temperature < math.inf and not math.isnan(card.confident_above)
+    except (KeyError, TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise WeightsMismatch(f"Expected {path.name} to state temperature and confident_above. Received: no such.")
+    return card
 
 
 def read_ensemble_card(folder: Path) -> ModelCard:

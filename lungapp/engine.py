@@ -18,7 +18,7 @@ import numpy as np
 
 from lungapp.anatomy import lung_mask
 from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
-from lungapp.errors import UnknownTarget, WeightsError
+from lungapp.errors import LungAppError, UnknownTarget, WeightsError
 from lungapp.faithfulness import measure
 from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import MODEL_WINDOW, Frame, prepare
@@ -48,6 +48,7 @@ class Engine:
     def __init__(self, weights: Path = WEIGHTS) -> None:
         self._weights = Path(weights)
         self._loaded: dict[str, LoadedModel] = {}
+        self._failed: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def cards(self) -> tuple[ModelCard, ...]:
@@ -66,6 +67,17 @@ class Engine:
             return read_ensemble_card(self._weights)
         except WeightsError:
             return None
+
+    def states(self) -> dict[str, tuple[str, str]]:
+        """Each model's state, "ready", "loading" (or not asked for yet) or "failed", and what is wrong with it."""
+        states = {}
+        for spec in MODELS:
+            if spec.name in self._loaded:
+                states[spec.name] = ("ready", "")
+            else:
+                message = self._failed.get(spec.name, "")
+                states[spec.name] = ("failed" if message else "loading", message)
+        return states
 
     def warm_up(self) -> None:
         """Load every model that can be loaded, so that the first analysis does not wait for it."""
@@ -193,7 +205,12 @@ class Engine:
             if spec.name not in self._loaded:
                 from lungapp.inference import LoadedModel
 
-                self._loaded[spec.name] = LoadedModel(spec, self._weights)
+                try:
+                    self._loaded[spec.name] = LoadedModel(spec, self._weights)
+                except Exception as error:
+                    known = isinstance(error, LungAppError)
+                    self._failed[spec.name] = str(error) if known else f"Unexpected {type(error).__name__}."
+                    raise
             return self._loaded[spec.name]
 
 

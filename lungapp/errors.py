@@ -5,7 +5,8 @@ LungAppError
 │   ├── UnreadableInput       damaged, truncated, empty, or not an image at all
 │   ├── UnsupportedInput      readable, but of a kind that is not handled
 │   └── InputTooLarge         over a limit on bytes, pixels or frames
-├── InvalidSetting          a LUNGAPP_ variable that is malformed or out of range
+├── InvalidSetting          a setting that is malformed or out of range
+├── StorageUnavailable      no room, or no right to write, where uploads are kept for a while
 ├── UnknownModel            no such model name
 ├── UnknownTarget           no such class to explain
 ├── UnknownMethod           no such explanation method
@@ -19,6 +20,7 @@ LungAppError
 
 from __future__ import annotations
 
+import errno
 import logging
 import traceback
 from pathlib import Path
@@ -50,6 +52,10 @@ class InputTooLarge(InputError):
 
 class InvalidSetting(LungAppError):
     """An environment variable of LungApp is malformed or out of range."""
+
+
+class StorageUnavailable(LungAppError):
+    """The temporary folder is full or cannot be written to."""
 
 
 class UnknownModel(LungAppError):
@@ -88,6 +94,17 @@ class DatasetDamaged(DatasetError):
     """The copy's pixels were altered after publication."""
 
 
+NO_ROOM = (
+    "Expected room for the upload in the server's temporary folder. Received: a full or read-only disk. Nothing that "
+    "was open is lost; please try again, or tell whoever runs this page."
+)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether ``error`` is of a disk that takes nothing more, not of the file in question."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 def explain(error: Exception) -> str:
     """What to tell the user, as plain text.
 
@@ -96,6 +113,8 @@ def explain(error: Exception) -> str:
     """
     if isinstance(error, LungAppError):
         return str(error)
+    if isinstance(error, OSError) and is_full(error):
+        return NO_ROOM
     frames = traceback.extract_tb(error.__traceback__)
     place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
     logger.error("Unexpected %s at %s", type(error).__name__, place or "an unknown place")

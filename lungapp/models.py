@@ -50,7 +50,11 @@ def load_model(spec: ModelSpec, folder: Path) -> tuple[keras.Model, ModelCard]:
     path = folder / f"{spec.name}.safetensors"
     if not path.is_file():
         raise WeightsMissing(f"Expected the weights file {path.name} beside its card. Received: no such file.")
-    if digest_of(path) != card.weights_sha256:
+    try:
+        digest = digest_of(path)
+    except OSError as error:
+        raise WeightsMissing(f"Expected {path.name} to be readable. Received: {type(error).__name__}.") from error
+    if digest != card.weights_sha256:
         raise WeightsMismatch(f"Expected {path.name} to have the digest its card names. Received: another file.")
     model = build_model(spec)
     read_weights(model, path)

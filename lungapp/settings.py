@@ -11,13 +11,18 @@
     LUNGAPP_DEFAULT_MODEL    the model picked when none is named                 (default `registry.DEFAULT_MODEL`)
     LUNGAPP_DATA             folder of the dataset, to show training slices like the one analysed (default none)
     LUNGAPP_MCP              "1": the endpoints are MCP tools too; needs the package "mcp" (default off)
+    LUNGAPP_WEIGHTS_REPO     "owner/name" of a model repository on the Hub, instead of a folder (default none)
+    LUNGAPP_WEIGHTS_REVISION its commit, 40 hexadecimal digits; demanded with it
+    LUNGAPP_USERS            who may log in, see `lungapp.users`                 (default: no login)
+    LUNGAPP_LOG              "off", "analyses" or "requests" (both), as lines of JSON on the error output (default off)
 
-An unset or empty variable means the default. Host and port are Gradio's own GRADIO_ variables.
+An unset or empty variable means the default. Host and port are Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -27,6 +32,7 @@ from typing import TypeVar
 from lungapp.errors import InvalidSetting, UnknownModel
 from lungapp.reading import Limits
 from lungapp.registry import DEFAULT_MODEL, get_spec
+from lungapp.users import read_users
 
 FolderT = TypeVar("FolderT", Path, None)
 
@@ -43,6 +49,9 @@ RANGES: dict[str, tuple[int, int]] = {
 }
 """What each limit may be set to; ``max_pixels`` stays below the 179 million from which Pillow opens no image at all."""
 
+LOGS = ("off", "analyses", "requests")
+"""What may be logged, the default first; each includes the one before."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -53,10 +62,15 @@ class Settings:
     default_model: str = DEFAULT_MODEL
     data: Path | None = None
     mcp: bool = False
+    weights_repo: str = ""
+    weights_revision: str = ""
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    log: str = "off"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """The settings in ``environ``. Raises `InvalidSetting`, which names the variable."""
+        repo, revision = _repository(environ)
         return cls(
             limits=Limits(
                 **{
@@ -68,6 +82,10 @@ class Settings:
             default_model=_model(environ, "LUNGAPP_DEFAULT_MODEL", DEFAULT_MODEL),
             data=_folder(environ, "LUNGAPP_DATA", None),
             mcp=_mcp(environ),
+            weights_repo=repo,
+            weights_revision=revision,
+            users=read_users(users) if (users := environ.get("LUNGAPP_USERS", "").strip()) else {},
+            log=_choice(environ, "LUNGAPP_LOG", LOGS),
         )
 
 
@@ -108,3 +126,27 @@ def _model(environ: Mapping[str, str], name: str, default: str) -> str:
         return get_spec(text or default).name
     except UnknownModel as error:
         raise InvalidSetting(f"{name}: {error}") from error
+
+
+def _choice(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    text = environ.get(name, "").strip() or allowed[0]
+    if text not in allowed:
+        raise InvalidSetting(f"Expected {name} to be one of: {', '.join(allowed)}. Received: {text[:40]!r}")
+    return text
+
+
+def _repository(environ: Mapping[str, str]) -> tuple[str, str]:
+    repo = environ.get("LUNGAPP_WEIGHTS_REPO", "").strip()
+    revision = environ.get("LUNGAPP_WEIGHTS_REVISION", "").strip()
+    if not repo and not revision:
+        return "", ""
+    if not re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", repo, re.ASCII) or ".." in repo:
+        raise InvalidSetting(f"Expected LUNGAPP_WEIGHTS_REPO to be owner/name. Received: {repo[:40]!r}")
+    # A branch or tag can be moved to other weights; a commit cannot.
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise InvalidSetting(
+            f"Expected LUNGAPP_WEIGHTS_REVISION to be a commit, 40 hexadecimal digits. Received: {revision[:40]!r}"
+        )
+    if environ.get("LUNGAPP_WEIGHTS", "").strip():
+        raise InvalidSetting("Expected LUNGAPP_WEIGHTS or LUNGAPP_WEIGHTS_REPO. Received: both.")
+    return repo, revision

@@ -144,6 +144,9 @@ class FakeEngine:
     def ensemble_card(self) -> ModelCard | None:
         return None
 
+    def states(self) -> dict[str, tuple[str, str]]:
+        return {spec.name: ("ready", "") for spec in MODELS}
+
     def warm_up(self) -> None:
         """Nothing to load."""
 
@@ -183,7 +186,7 @@ def serve(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     demo = build_demo(engine, settings)
-    options = page_options(settings)
+    options = page_options(settings, engine=engine)
     demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **options)
     try:
         yield f"http://127.0.0.1:{port}"

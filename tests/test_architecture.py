@@ -36,6 +36,26 @@ def test_nothing_of_the_page_loads_tensorflow(module):
     assert fresh(code) == "[]"
 
 
+NEED_TENSORFLOW = {"inference", "models", "saliency", "weights_io"}
+
+
+def test_every_other_module_never_imports_it():
+    """Whatever is added to the package, in a fresh interpreter that imports all of it but those four."""
+    names = sorted(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in (ROOT / "lungapp").rglob("*.py")
+    )
+    chosen = [name for name in names if (name + ".").split(".")[1] not in NEED_TENSORFLOW | {"__main__"}]
+    code = f"""
+import importlib, sys
+for name in {chosen}:
+    importlib.import_module(name)
+    assert not {{"tensorflow", "keras"}} & sys.modules.keys(), name
+print(len(sys.modules) > 100)
+"""
+    assert fresh(code) == "True"
+
+
 def test_cards_are_read_without_tensorflow():
     code = "import sys, lungapp; lungapp.Engine().cards(); print('tensorflow' in sys.modules)"
     assert fresh(code) == "False"

@@ -6,6 +6,7 @@ import io
 import logging
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,13 @@ from pypdf import PdfReader
 
 from lungapp import report
 from lungapp.errors import LungAppError
-from lungapp.reading import Limits, read_slice
+from lungapp.reading import Limits, read_slice, read_study
 from lungapp.reading.privacy import identifying
 from lungapp.report.dicom import to_secondary_capture, to_structured_report
-from lungapp.ui import panels, uploads, viewer
+from lungapp.series import summarise
+from lungapp.ui import panels, series_panels, uploads, viewer
 from lungapp.ui.opened import close, open_upload
+from lungapp.ui.series_table import table
 from tests.fakes import SERVER_WARNINGS, FakeEngine, serve
 from tests.reading.files import chest, make_dataset, write
 
@@ -103,6 +106,20 @@ def test_nothing_gets_into_any_report(canary: Path) -> None:
         "page": panels.answer(analysis, {}) + viewer.pictures(item) + panels.background(analysis),
     }
     assert {name: found for name, data in written.items() if (found := found_in(data))} == {}
+
+
+def test_nothing_gets_into_anything_said_of_a_series(canary: Path) -> None:
+    study = read_study([canary])
+    engine = FakeEngine()
+    rows = tuple(engine.analyse_series(study.series[0].entries, "all"))
+    assert rows[0].prediction
+    found = summarise(rows, 1, "all", time.perf_counter())
+    overlays = {1: report.to_overlay_png(engine.analyse(read_slice(canary), "all"))}
+    with zipfile.ZipFile(io.BytesIO(report.series_to_zip(found, overlays))) as archive:
+        written = {name: archive.read(name) for name in archive.namelist()}
+    assert len(written) == 3
+    written |= {"study": repr(study), "rows": repr(rows), "page": series_panels.chart(found) + table(found)}
+    assert {name: hits for name, data in written.items() if (hits := found_in(data))} == {}
 
 
 def test_nothing_gets_into_messages_about_damaged_files(canary: Path) -> None:

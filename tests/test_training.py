@@ -130,7 +130,7 @@ def test_emptied_slices_are_taught_as_any_class(group_head):
     some = replace(stage, augmentation=Augmentation(interpolated=0, hollow=0.5))
     (batch,) = list(training_batches(part, Recipe((some,)), some, seed=0))
     best = batch[1]["probabilities"].numpy().max(axis=1)
-    assert set(best.round(2).tolist()) == {pytest.approx(0.33), 1.0}
+    assert set(best.round(2).astype(str)) == {"0.33", "1.0"}
 
 
 def test_equalised_slices_have_noise_of_about_one_level(thorax):

@@ -107,7 +107,7 @@ what they give. In its committed runs an averaged stage still kept its rate cons
 (momentum 0.998). ResNet-50's is the route without pretrained weights: it starts as that protocol's Advanced CNN."""
 
 RECIPES: dict[str, Recipe] = {
-    "basic_cnn": Recipe((_weaning(60, 1e-3),), group_power=0.5),
+    "basic_cnn": Recipe((_weaning(60, 1e-3), _weaning(16, 4e-4, augmentation=NOTHING_TO_LEAN_ON)), group_power=0.5),
     "advanced_cnn": Recipe(
         (
             *RANDOM_SPLIT["advanced_cnn"].stages,
@@ -118,7 +118,7 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 """For the weights that are shipped. What is said above of an averaged stage is true of Advanced CNN's second, too, and
-its first three stages were run with a ``group_power`` of 0; its last went on from them in mixed bfloat16."""
+its first three stages were run with a ``group_power`` of 0. The last stage of both was run in mixed bfloat16."""
 
 RESNET50_FROM_WEIGHTS = Recipe(
     (Stage(4, 1e-3, trainable="head"), Stage(12, 1e-4, trainable="conv5"), _weaning(1, 2e-4, "conv5"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lungapp.anatomy import BODY_LEVEL, body_mask, lung_mask
+from lungapp.anatomy import BODY_LEVEL, body_mask, lung_mask, regions
 
 SIDE = 256
 """Longest side in pixels on which is measured: 1.5 mm in a chest of 400 mm."""
@@ -109,11 +109,11 @@ def _of_body(grey: np.ndarray, body: np.ndarray) -> dict[str, float]:
     area = float(body.sum())
     left, top, width, depth = cv2.boundingRect(body.astype(np.uint8))
     border = np.concatenate([body[0], body[-1], body[1:-1, 0], body[1:-1, -1]])
-    hull = cv2.contourArea(cv2.convexHull(cv2.findNonZero(body.astype(np.uint8))))
+    outlines, _ = cv2.findContours(body.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.contourArea(cv2.convexHull(np.concatenate(outlines)))
     crop = body[top : top + depth, left : left + width]
     outside = (grey > BODY_LEVEL) & ~cv2.dilate(body.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(outside.astype(np.uint8))
-    second = float(stats[1:, cv2.CC_STAT_AREA].max()) if len(stats) > 1 else 0.0
+    second = float(regions(outside.astype(np.uint8))[1].max())
     return {
         "border": float(border.mean()),
         "aspect": width / depth,

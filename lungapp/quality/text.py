@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
+
+from lungapp.anatomy import regions
 
 MAX_SIDE = 1024
 LEVEL = 0.75
@@ -27,8 +30,12 @@ def rows_of_text(grey: np.ndarray, body: np.ndarray) -> int:
     width = 2 * round(0.01 * max(grey.shape)) + 1
     around = cv2.dilate(around, np.ones((width, width), np.uint8))
     bright = ((grey > LEVEL) & (around == 0)).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
-    left, top, width, height, area = (stats[1:, column] for column in range(5))
+    labels, areas = regions(bright)
+    boxes = find_objects(labels)
+    if not boxes:
+        return 0
+    top, bottom, left, right = np.array([(y.start, y.stop, x.start, x.stop) for y, x in boxes]).T
+    width, height, area = right - left, bottom - top, areas[1:]
     glyphs = (
         (height >= HEIGHT[0]) & (height <= HEIGHT[1]) & (width <= 1.6 * height) & (area <= 0.8 * width * height + 4)
     )

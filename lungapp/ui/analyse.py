@@ -106,7 +106,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         api_visibility="private",
     )
     file.change(
-        lambda files, old: _uploaded(files, settings, old),
+        lambda files, old: _uploaded(files, settings, old, engine),
         [file, opened],
         [opened, number, *outputs],
         show_progress="hidden",
@@ -151,11 +151,11 @@ def _linked(examples: list[Example], name: str) -> tuple[Any, Any]:
     return [str(example.path)], gr.skip()
 
 
-def _uploaded(files: list[str] | None, settings: Settings, old: Opened | None) -> Any:
+def _uploaded(files: list[str] | None, settings: Settings, old: Opened | None, engine: Engine) -> Any:
     """What a new upload, or none, changes; what another tab has laid here stays when it takes the old file away."""
     if not files and old and old.lent:
         return gr.skip()
-    return _opened(open_upload(files, settings.limits, old), bool(files))
+    return _opened(open_upload(files, settings.limits, old), bool(files), is_warming(engine))
 
 
 def describe(spec: ModelSpec, records: Records) -> str:
@@ -163,12 +163,17 @@ def describe(spec: ModelSpec, records: Records) -> str:
     return f"{spec.title}: {spec.summary}" + ("" if spec.name in records else " Not available: no weights here.")
 
 
-def _opened(opened: Opened, loading: bool) -> tuple[Any, ...]:
+def _opened(opened: Opened, loading: bool, warming: bool = False) -> tuple[Any, ...]:
     """What a new upload changes at once: the slider over its slices, and a card that says that work is going on."""
     count = len(opened.entries)
     title = f"Slice ({opened.title})" if count > 1 else "Slice"
     slider = gr.update(maximum=max(2, count), value=opened.first, visible=count > 1, label=title)
-    return opened, slider, *_shown(panels.loading() if loading else panels.empty())
+    return opened, slider, *_shown(panels.loading(warming) if loading else panels.empty())
+
+
+def is_warming(engine: Engine) -> bool:
+    """Whether an analysis may have to wait for a model."""
+    return any(state == "loading" for state, _ in engine.states().values())
 
 
 def _analyser(

@@ -8,13 +8,13 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import numpy as np
 
 from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
 from lungapp.methods import DEFAULT_METHOD, METHODS
 from lungapp.reading import FORMATS, read_slice, read_study
+from lungapp.rendering import to_png
 from lungapp.report import facts
 from lungapp.results import SeriesAnalysis
 from lungapp.series import summarise
@@ -22,6 +22,7 @@ from lungapp.settings import Settings
 from lungapp.slices import SetAside, Study
 from lungapp.ui.messages import to_gradio_error
 from lungapp.ui.uploads import Upload, hand_out
+from lungapp.ui.vault import vault
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -38,7 +39,8 @@ def build_api(engine: Engine, settings: Settings) -> None:
         override: bool,
         slice_number: float,
         faithfulness: bool,
-    ) -> tuple[dict[str, Any], np.ndarray]:
+        request: gr.Request,
+    ) -> tuple[dict[str, Any], str]:
         from lungapp.report.picture import shown_overlay  # it draws; the page's start need not wait for that
 
         try:
@@ -49,11 +51,15 @@ def build_api(engine: Engine, settings: Settings) -> None:
             analysis = engine.analyse(item, model, target, method, bool(override))
             if faithfulness:
                 analysis = engine.measure_faithfulness(analysis)
-            return report.to_json(analysis, cards=_cards(engine)), shown_overlay(analysis)
+            overlay = vault.folder(_visitor(request)) / "overlay.png"
+            overlay.write_bytes(to_png(shown_overlay(analysis)))
+            return report.to_json(analysis, cards=_cards(engine)), str(overlay)
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
 
-    def analyse_series(files: list[str] | None, model: str, override: bool) -> tuple[dict[str, Any], str]:
+    def analyse_series(
+        files: list[str] | None, model: str, override: bool, request: gr.Request
+    ) -> tuple[dict[str, Any], str]:
         try:
             if not files:
                 raise UnreadableInput("Expected files. Received: nothing.")
@@ -61,7 +67,8 @@ def build_api(engine: Engine, settings: Settings) -> None:
                 series = _series(engine, read_study(upload.files, settings.limits), model, bool(override))
             created = facts.now()
             table = report.series_to_csv(series, _cards(engine), created)
-            return report.series_to_json(series, _cards(engine), created), str(hand_out("lungapp-series.csv", table))
+            file = hand_out(vault.folder(_visitor(request)), "lungapp-series.csv", table)
+            return report.series_to_json(series, _cards(engine), created), str(file)
         except Exception as error:
             raise to_gradio_error(error) from None
 
@@ -116,7 +123,8 @@ def build_api(engine: Engine, settings: Settings) -> None:
 
 def _describe(endpoint: Callable[..., Any], inputs: list[Any]) -> None:
     """Give an endpoint's parameters the words of its components: an MCP client is told what stands in its docstring."""
-    rows = (f"    {name}: {part.label}" for name, part in zip(signature(endpoint).parameters, inputs, strict=True))
+    names = [name for name in signature(endpoint).parameters if name != "request"]  # which Gradio hands in itself
+    rows = (f"    {name}: {part.label}" for name, part in zip(names, inputs, strict=True))
     endpoint.__doc__ = "\n".join(["Parameters:", *rows])
 
 
@@ -133,3 +141,7 @@ def _series(engine: Engine, study: Study, model: str, override: bool) -> SeriesA
 
 def _cards(engine: Engine) -> list[ModelCard]:
     return [*engine.cards(), *filter(None, [engine.ensemble_card()])]
+
+
+def _visitor(request: gr.Request) -> str:
+    return request.request.scope["lungapp.visitor"] if request.request else ""

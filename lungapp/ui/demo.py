@@ -44,7 +44,7 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
 
     Parameters
     ----------
-    engine : does the work; ``analyse``, ``analyse_series``, ``cards`` and ``ensemble_card`` are called.
+    engine : does the work; ``analyse``, ``analyse_series``, ``cards``, ``ensemble_card`` and ``states`` are called.
     settings : limits on uploads, and the model picked at first.
     examples : folder with slices to click on.
     """

@@ -71,7 +71,10 @@ def open_upload(files: Sequence[str | Path] | None, limits: Limits, old: Opened 
     close(old)
     if not files:
         return Opened()
-    upload = Upload(files)
+    try:
+        upload = Upload(files)
+    except Exception as error:  # no room for it
+        return Opened(problem=explain(error))
     try:
         study = read_study(upload.files, limits)
         if not study.series:

@@ -27,11 +27,17 @@ def empty() -> str:
     )
 
 
-def loading() -> str:
-    """Shown while a new slice is read and scored."""
+def loading(warming: bool = False) -> str:
+    """Shown while a new slice is read and scored; ``warming``: while the models are being loaded, too."""
+    reason = (
+        '<p role="status">The models are being loaded; after a start this takes some seconds, up to a minute on a busy '
+        "computer. The answer then appears by itself.</p>"
+        if warming
+        else "<p>This takes a second or two.</p>"
+    )
     return (
         '<section class="la-card la-loading"><h2>Analysing the slice</h2><div class="la-progress"></div>'
-        "<p>The first answer after a start takes some seconds longer, until the models are loaded.</p></section>"
+        f"{reason}</section>"
     )
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import gradio as gr
 from gradio.themes.utils import colors, sizes
 
+from lungapp.engine import Engine
 from lungapp.settings import Settings
 from lungapp.ui import viewer
 from lungapp.ui.demo import EXAMPLES
+from lungapp.ui.serving import around
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -77,9 +79,13 @@ def build_theme() -> gr.themes.Base:
     )
 
 
-def page_options(settings: Settings, examples: Path = EXAMPLES) -> dict[str, Any]:
-    """Arguments for ``launch()``: looks, limits, and nothing that lets a patient's picture leave the page."""
+def page_options(settings: Settings, examples: Path = EXAMPLES, engine: Engine | None = None) -> dict[str, Any]:
+    """Arguments for ``launch()``: looks, limits, and nothing that lets a patient's picture leave the page.
+
+    ``engine`` is asked how the models are; without one, a new one over the settings' weights is.
+    """
     return {
+        **around(engine or Engine(settings.weights), settings, examples),
         "theme": build_theme(),
         "css_paths": [STYLE, viewer.STYLE],
         "head": f"{HEAD}<script>{viewer.SCRIPT.read_text(encoding='utf-8')}</script>",
@@ -94,4 +100,5 @@ def page_options(settings: Settings, examples: Path = EXAMPLES) -> dict[str, Any
         "pwa": False,
         "ssr_mode": False,
         "mcp_server": settings.mcp,
+        "num_workers": 0,  # files are served here only, where the guard stands
     }

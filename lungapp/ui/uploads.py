@@ -1,24 +1,25 @@
 """Uploaded files: in a folder of their own as long as a page needs them, then deleted.
 
-Gradio keeps an upload under a name made of its content, so that two visitors who upload the same file share it. It is
-therefore linked into a folder of the visitor's own at once, and what Gradio keeps is deleted a little later.
+What Gradio keeps of an upload is linked into a folder that goes with the session at once, and deleted a little later.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 
+from lungapp.errors import NO_ROOM, StorageUnavailable, is_full
+
 GRACE_SECONDS = 60.0
-"""How long after its last use Gradio's copy is deleted: another visitor may have uploaded the same file just now."""
+"""How long after its last use Gradio's copy is deleted: the same page may be asking for it again just now."""
 
 PREFIX = "lungapp-upload-"
 """Of the folders' names; the number of the process that made one follows."""
@@ -33,8 +34,12 @@ class Upload:
         self._users = {self._me}
         self.files = tuple(Path(self._folder.name, str(number)) for number in range(1, len(files) + 1))
         for file, own in zip(files, self.files, strict=True):
-            with contextlib.suppress(OSError):  # what is missing is noticed, and said, by whoever reads it
+            try:
                 _link(Path(file), own)
+            except OSError as error:  # what is missing is noticed, and said, by whoever reads it
+                if is_full(error):
+                    self.close()
+                    raise StorageUnavailable(NO_ROOM) from error
         _forget_later([Path(file) for file in files])
 
     def share(self) -> Upload:
@@ -64,12 +69,24 @@ def private_cache() -> tempfile.TemporaryDirectory[str] | None:
     """
     if os.environ.get("GRADIO_TEMP_DIR"):
         return None
+    from gradio import processing_utils
+
     folder = _own_folder()
     os.environ["GRADIO_TEMP_DIR"] = folder.name
+    # What Gradio caches by its content is under a hash that nobody outside can compute.
+    processing_utils.hash_seed = secrets.token_bytes(32)
     return folder
 
 
 def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    """Raises `StorageUnavailable`."""
+    try:
+        return _make_folder()
+    except OSError as error:  # FileNotFoundError is Python's word for no folder that can be written to
+        raise StorageUnavailable(NO_ROOM) from error
+
+
+def _make_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
 
 
@@ -91,10 +108,8 @@ def _alive(process: int) -> bool:
     return True
 
 
-def hand_out(name: str, text: str) -> Path:
-    """A file called ``name`` for a program to fetch, in a folder of its own in Gradio's cache; it is deleted soon."""
-    folder = cache_folder() / uuid.uuid4().hex
-    folder.mkdir(parents=True)
+def hand_out(folder: Path, name: str, text: str) -> Path:
+    """A file called ``name`` for a program to fetch, in ``folder``, which is the visitor's own; it is deleted soon."""
     file = folder / name
     file.write_bytes(text.encode())
     _forget_later([file])
@@ -124,6 +139,8 @@ def _forget(files: Sequence[Path], used: float) -> None:
             if file.stat().st_mtime <= used:
                 file.unlink()
                 file.parent.rmdir()
+                if file.parents[1].resolve() != cache_folder():
+                    file.parents[1].rmdir()
 
 
 def cache_folder() -> Path:

@@ -19,7 +19,7 @@ def _below(package: str, *patterns: str) -> list[Path]:
 
 
 def _dicom() -> Iterator[Slice]:
-    """MR, ultrasound, dose, colour and liver of pydicom; its CT_small is an axial slice of an abdomen."""
+    """MR, ultrasound, dose, colour and liver of pydicom; its CT images are heads and a crop around a spine."""
     return readable(_below("pydicom", "test_files/*.dcm"))
 
 

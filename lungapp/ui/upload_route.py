@@ -1,0 +1,84 @@
+"""Gradio's upload route, but into a folder of the visitor's own, within limits, and with words where there is no room.
+
+Gradio itself names an upload's folder after the content, so that all who have the same file share one folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Message, Receive
+
+from lungapp.errors import NO_ROOM, is_full
+from lungapp.reading import Limits
+from lungapp.ui.vault import vault
+
+
+class _TooMuch(Exception):
+    """More was sent than all files of an upload may hold."""
+
+
+def upload_route(limits: Limits) -> Callable[[Request], Awaitable[Response]]:
+    """The route's endpoint: receives files, answers with their paths, which mean something to their uploader only."""
+
+    async def upload(request: Request) -> Response:
+        from gradio.route_utils import MultiPartException
+        from starlette.exceptions import HTTPException
+
+        app, visitor = request.app, request.scope["lungapp.visitor"]
+        if app.auth is not None and not visitor.startswith("user "):
+            return JSONResponse({"detail": "Not authenticated"}, 401)
+        try:
+            folder = vault.folder(visitor)
+            files = await _receive(request, folder, limits)
+        except MultiPartException as error:
+            return PlainTextResponse(error.message, 413 if "maximum allowed size" in error.message else 400)
+        except HTTPException as error:
+            return PlainTextResponse(str(error.detail), error.status_code)
+        except _TooMuch:
+            return PlainTextResponse(f"Expected at most {limits.max_total_bytes} bytes at once. Received: more.", 413)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return PlainTextResponse("Expected a shorter file name.", 400)
+            if not is_full(error):
+                raise
+            return PlainTextResponse(NO_ROOM, 507)
+        app.get_blocks().upload_file_set.update(files)  # swept by Gradio when they are old
+        return JSONResponse(files)
+
+    return upload
+
+
+async def _receive(request: Request, folder: Path, limits: Limits) -> list[str]:
+    """Write what is sent into ``folder``, which goes again where anything is wrong, or the visitor leaves meanwhile."""
+    from gradio.route_utils import upload_fn
+    from gradio.routes import file_upload_statuses
+
+    upload_id = request.query_params.get("upload_id")
+    counted = Request(request.scope, _counting(request, limits.max_total_bytes))
+    progress = file_upload_statuses if upload_id else None
+    try:
+        files, _, _ = await upload_fn(counted, str(folder), limits.max_bytes, upload_id, upload_progress=progress)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return [str(file) for file in files]
+
+
+def _counting(request: Request, most: int) -> Receive:
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise _TooMuch
+        return message
+
+    return receive

@@ -1,0 +1,85 @@
+"""Whose upload, result and session is whose: each belongs to the visitor it came from, and to nobody else.
+
+A visitor is the name someone logged in with; where there is no login, a random cookie that the page sets; and where a
+program keeps no cookie, the empty text. What belongs to nobody in particular is still under a name of 128 random bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+from lungapp.ui.uploads import cache_folder
+
+PREFIX = "own-"
+CAPACITY = 100_000
+"""How many folders and sessions are remembered; the oldest are forgotten, and a folder nobody owns is closed to all."""
+
+TIDY_EVERY, TIDY_SECONDS = 256, 3600
+"""After so many new folders, those are removed that have been empty for so long: Gradio's sweep takes files alone."""
+
+
+class Vault:
+    """Folders for single uploads and results inside Gradio's cache, and sessions, with their owners."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._owners: OrderedDict[str, str] = OrderedDict()
+        self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._capacity, self._made = capacity, 0
+        self._lock = threading.Lock()
+
+    def folder(self, visitor: str) -> Path:
+        """A new folder of ``visitor``'s own, under a name that cannot be guessed."""
+        name = PREFIX + secrets.token_hex(16)
+        with self._lock:
+            _remember(self._owners, name, visitor, self._capacity)
+            self._made += 1
+            tidy = self._made % TIDY_EVERY == 0
+        if tidy:
+            _tidy(cache_folder())
+        folder = cache_folder() / name
+        folder.mkdir(mode=0o700, parents=True)
+        return folder
+
+    def allows(self, path: str, visitor: str) -> bool:
+        """Whether ``visitor`` may have the file at ``path``: one in a folder of theirs, or one that the page offers.
+
+        Files beside such folders in the cache are the application's own (examples), never an upload.
+        """
+        try:
+            inside = Path(path).resolve().relative_to(cache_folder())
+        except (ValueError, OSError):  # elsewhere, or no path at all
+            return False
+        first = inside.parts[0] if inside.parts else ""
+        if not Path(path).is_absolute() or len(inside.parts) < 2:
+            return False
+        return not first.startswith(PREFIX) or self._owners.get(first) == visitor
+
+    def owns(self, session: str, visitor: str) -> bool:
+        """Whether ``session`` is ``visitor``'s; a session is theirs who first used it."""
+        with self._lock:
+            if session not in self._sessions:
+                _remember(self._sessions, session, visitor, self._capacity)
+            return self._sessions[session] == visitor
+
+
+def _tidy(cache: Path) -> None:
+    """Remove folders in which nothing is left."""
+    for folder in [*cache.glob(f"{PREFIX}*/*"), *cache.glob(f"{PREFIX}*")]:
+        with contextlib.suppress(OSError):  # a file, or a folder with one
+            if folder.stat().st_mtime < time.time() - TIDY_SECONDS:
+                folder.rmdir()
+
+
+def _remember(entries: OrderedDict[str, str], key: str, value: str, capacity: int) -> None:
+    entries[key] = value
+    while len(entries) > capacity:
+        entries.popitem(last=False)
+
+
+vault = Vault()
+"""The process's own; Gradio's cache is one a process as well."""
