@@ -66,9 +66,11 @@ def joined(workers: int, address: str = "") -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
-        import pyarrow  # noqa: F401
-        import ray
-        import ray.data
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pyarrow  # noqa: F401
+            import ray
+            import ray.data
     except ImportError as error:
         raise InvalidSetting(NOT_THERE) from error
     if ray.is_initialized():
@@ -138,14 +140,14 @@ def _streamed(job: Job, work: list[list[Input]], workers: int, threads: int) -> 
     import pyarrow as pa
     import ray.data
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # `score` sees what is missing
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    items = [{"inputs": [vars(item) for item in chunk]} for chunk in work]
     # Ray prints deaths of workers on the standard output, where the summary goes; and warns of its own deprecations.
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.max_errored_blocks = -1  # `score` sees what is missing
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        items = [{"inputs": [vars(item) for item in chunk]} for chunk in work]
         try:
             # One chunk is one block: a block is what Ray hands to a worker, and what is lost with it.
             scored = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
