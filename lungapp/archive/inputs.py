@@ -74,7 +74,7 @@ class Source:
         UnsupportedInput : there is nothing at the address, or it does not answer.
         """
         files, root = self._opened
-        closed: list[Exception] = []
+        closed: list[OSError] = []
         try:
             if files.isfile(root):
                 return [_input(Path(root).name, files.info(root))], 0
@@ -111,12 +111,30 @@ class Source:
         return copy
 
 
-def _walk(files: Any, root: str, closed: list[Exception]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Path below ``root`` and facts of every file; what keeps a folder from being read goes to ``closed``."""
-    start = len(root.rstrip("/")) + 1
-    for _, _, found in files.walk(root, detail=True, on_error=closed.append):
-        for info in found.values():
-            yield info["name"][start:], info
+def _walk(files: Any, root: str, closed: list[OSError]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Path below ``root`` and facts of every file; what keeps a folder from being read goes to ``closed``.
+
+    Not fsspec's own ``walk`` and ``find``, which say nothing of folders they could not read.
+    """
+    here = isinstance(files, LocalFileSystem)
+    start, seen, waiting = len(root.rstrip("/")) + 1, set[str](), [root]
+    while waiting:
+        folder = waiting.pop()
+        real = os.path.realpath(folder) if here else folder
+        if real in seen:  # links may lead in circles
+            continue
+        seen.add(real)
+        try:
+            found = sorted(files.ls(folder, detail=True), key=lambda info: info["name"])
+        except OSError as error:
+            closed.append(error)
+            continue
+        for info in found:
+            name = info["name"].rstrip("/")
+            if info["type"] == "directory" or (here and info.get("islink") and Path(name).is_dir()):
+                waiting.append(name)
+            elif name != folder.rstrip("/"):  # some storages list a folder as an empty file in itself
+                yield name[start:], info
 
 
 def _input(path: str, info: dict[str, Any]) -> Input:

@@ -46,13 +46,12 @@ class Parts:
             (self.folder / ".try").write_bytes(b"")
             (self.folder / ".try").unlink()
             lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            with _writing():
+        with _writing():
+            try:
                 lock.acquire()
-        except Timeout as error:
-            raise StorageUnavailable(
-                "Expected --out to be free. Received: a folder that another run is writing to."
-            ) from error
+            except Timeout as error:
+                message = "Expected --out to be free. Received: a folder that another run is writing to."
+                raise StorageUnavailable(message) from error
         try:
             for left in self.folder.glob(".part-*"):  # of a run that was killed while it wrote
                 left.unlink(missing_ok=True)

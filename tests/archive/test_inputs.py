@@ -75,6 +75,15 @@ def test_folders_that_cannot_be_looked_into_are_counted(archive, monkeypatch):
     assert "a/deep/two" not in [item.path for item in inputs]
 
 
+def test_links_are_followed_but_not_in_circles(archive):
+    (archive / "a" / "circle").symlink_to(archive)
+    (archive / "gone").symlink_to(archive / "nothing")
+    (archive / "elsewhere").symlink_to(EXAMPLES)
+    paths = [item.path for item in Source(str(archive)).inputs()[0]]
+    assert len(paths) == len({path for path in paths if "circle" not in path})
+    assert {"gone", "elsewhere/phantom-mass.png", "a/one"} <= set(paths)
+
+
 def test_chunks_are_few_and_small():
     many = [Input(str(number), 1, "") for number in range(70)]
     assert [len(chunk) for chunk in chunks(many)] == [32, 32, 6]
