@@ -154,7 +154,8 @@ def timed(archive: Path, count: int, name: str, workers: int, bare: float) -> st
     seconds = (moments[-1] - moments[0]).total_seconds()
     # Rows tell their time to the second.
     going, share = (f"{count / seconds:.1f}", f"{count / seconds / bare:.2f}") if seconds >= 5 else ("-", "-")
-    return f"| {count:,} | {workers} | {count / whole:.1f} | {going} | {share} | {peak / 2**20:,.0f} | {scored:,} | {os.getloadavg()[0]:.1f} |"
+    rates = f"{count / whole:.1f} | {going} | {share}"
+    return f"| {count:,} | {workers} | {rates} | {peak / 2**20:,.0f} | {scored:,} | {os.getloadavg()[0]:.1f} |"
 
 
 def main() -> None:

@@ -35,10 +35,9 @@ def ray(needs_ray) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
+def write_archive(folder: Path) -> Path:
     """A tree: pictures, a DICOM file, a ZIP of two series with what goes wrong in one, a note and an empty file."""
-    root = tmp_path / "archive"
+    root = folder / "archive"
     (root / "a" / "deep").mkdir(parents=True)
     for name, place in (
         ("phantom-mass.png", "a/one"),
@@ -51,6 +50,11 @@ def archive(tmp_path: Path) -> Path:
     (root / "empty").write_bytes(b"")
     (root / ".DS_Store").write_bytes(b"litter")
     return root
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return write_archive(tmp_path)
 
 
 @pytest.fixture

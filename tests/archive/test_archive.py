@@ -26,7 +26,7 @@ from lungapp.engine import Engine
 from lungapp.errors import StorageUnavailable, WeightsError
 from lungapp.reading import read_slice, read_study
 from lungapp.registry import LABELS
-from tests.archive.conftest import MODEL, WORKERS
+from tests.archive.conftest import MODEL, WORKERS, write_archive
 from tests.archive.engines import DEADLY_ROWS, Deadly, DiesOnce
 from tests.conftest import EXAMPLES
 
@@ -48,11 +48,20 @@ def table(out: Path):
     return pandas.read_parquet(out)
 
 
-def test_the_answers_are_the_pages(job, archive, tmp_path, toy_weights):
-    outcome = go(job, tmp_path / "r.parquet")
-    found = table(tmp_path / "r.parquet")
+@pytest.fixture(scope="module")
+def scored(ray, tmp_path_factory, toy_weights) -> tuple[Path, Path]:
+    """An archive, and what it came to."""
+    archive, out = write_archive(tmp_path_factory.mktemp("scored")), tmp_path_factory.mktemp("out") / "r.parquet"
+    outcome = go(Job(str(archive), MODEL, toy_weights), out)
+    assert (outcome.found, outcome.before, outcome.closed) == (6, 0, 0)
+    return archive, out
+
+
+def test_the_answers_are_the_pages(scored, toy_weights):
+    archive, out = scored
+    found = table(out)
     assert tuple(found.columns) == COLUMNS
-    assert outcome.found == found["input"].nunique() == 6
+    assert found["input"].nunique() == 6
     engine = Engine(toy_weights)
     for path in ("a/one", "a/deep/two", "x"):
         expected = engine.analyse(read_slice(archive / path), MODEL)
@@ -77,10 +86,9 @@ def test_the_answers_are_the_pages(job, archive, tmp_path, toy_weights):
     assert len(zipped) == len(aside) + sum(len(series.entries) for series in study.series)
 
 
-def test_every_row_tells_where_it_comes_from(job, tmp_path):
-    go(job, tmp_path / "r.parquet")
-    found = table(tmp_path / "r.parquet")
-    card = json.loads((job.weights / f"{MODEL}.json").read_text())
+def test_every_row_tells_where_it_comes_from(scored, toy_weights):
+    found = table(scored[1])
+    card = json.loads((toy_weights / f"{MODEL}.json").read_text())
     assert set(found["version"]) == {__version__}
     assert set(found["weights_sha256"]) == {card["weights_sha256"]}
     assert set(found["model"]) == {MODEL}
@@ -91,12 +99,12 @@ def test_every_row_tells_where_it_comes_from(job, tmp_path):
     assert "an empty file" in failed["empty"]
 
 
-def test_duckdb_opens_it(job, tmp_path):
+def test_duckdb_opens_it(scored):
     import duckdb
 
-    go(job, tmp_path / "r.parquet")
-    told = duckdb.sql(f"select count(*), count(distinct input) from '{tmp_path}/r.parquet/*.parquet'").fetchall()
-    assert told == [(len(table(tmp_path / "r.parquet")), 6)]
+    _, out = scored
+    told = duckdb.sql(f"select count(*), count(distinct input) from '{out}/*.parquet'").fetchall()
+    assert told == [(len(table(out)), 6)]
 
 
 def test_all_models_and_their_mean(job, tmp_path):
