@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 OBJECT_STORE = 256 * 2**20
 """Bytes that a Ray of our own shares between processes: lists of paths and rows, never pixels."""
+
+KNOCK_SECONDS = 10.0
 
 TRIES = 3
 """So often an input may cost a worker its life: once among others, then alone."""
@@ -81,6 +84,8 @@ def joined(workers: int, address: str = "") -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
+        if address:
+            _knock(address)
         with _silent():
             ray.init(address=address or "local", **quiet, **({} if address else own))
     except Exception as error:
@@ -90,6 +95,13 @@ def joined(workers: int, address: str = "") -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at ``address``: Ray itself would wait for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
 @contextmanager

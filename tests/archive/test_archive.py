@@ -281,6 +281,27 @@ def test_the_summary(archive, tmp_path, capsys):
     assert "6 inputs, of which 0 were finished before" in err
 
 
+def test_a_cluster_is_joined_and_left_running(archive, tmp_path):
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    out = tmp_path / "r.parquet"
+    command = [sys.executable, "-m", "lungapp.archive", str(archive / "x"), "--out", str(out), "--model", MODEL]
+    done = subprocess.run([*command, "--address", address], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(table(out)) == 1
+    assert ray.cluster_resources()["CPU"] == WORKERS
+
+
+def test_a_cluster_that_does_not_answer(archive, tmp_path):
+    command = [sys.executable, "-m", "lungapp.archive", str(archive), "--out", str(tmp_path / "r.parquet")]
+    done = subprocess.run(
+        [*command, "--address", "127.0.0.1:1"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 2
+    assert "Expected the cluster at --address to answer" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_without_ray_the_message_names_what_to_install():
     """In an interpreter that has no Ray."""
     code = (
