@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from lungapp.archive.inputs import Input, chunks
+from lungapp.archive.inputs import CHUNK_INPUTS, Input, chunks
 from lungapp.archive.rows import Job, of_failure, to_table
 from lungapp.archive.worker import Worker
 from lungapp.cards import ModelCard
@@ -129,8 +129,8 @@ def score(
     left = {item.key: item for item in inputs}
     for attempt in range(TRIES):
         # A file that kills its worker takes others with it: the second time each one stands alone.
-        for table in _streamed(job, list(chunks(list(left.values()), 1 if attempt else _few(len(left), workers))),
-                               workers, threads):  # fmt: skip
+        work = list(chunks(list(left.values()), 1 if attempt else _few(len(left), workers)))
+        for table in _streamed(job, work, workers, threads):
             for key in table["input"].unique().to_pylist():
                 left.pop(key, None)
             yield table
@@ -142,8 +142,6 @@ def score(
 
 def _few(count: int, workers: int) -> int:
     """How many inputs a worker gets at once: few enough that none of them is idle at the end."""
-    from lungapp.archive.inputs import CHUNK_INPUTS
-
     return max(1, min(CHUNK_INPUTS, count // (4 * workers)))
 
 

@@ -250,7 +250,7 @@ def test_killed_and_resumed(archive, tmp_path):
     )
     command = [sys.executable, "-c", code, str(archive), "--out", str(out), "--model", MODEL, "--workers", "1"]
     going = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(list(out.glob("*.parquet"))) < 2 and time.monotonic() < deadline and going.poll() is None:
         time.sleep(0.01)
     going.send_signal(signal.SIGKILL)
