@@ -46,7 +46,7 @@ def pictures() -> list[bytes]:
 
 
 class User:
-    """A program that keeps its cookie and its session, as Gradio's own client does: uploads a slice, asks for an analysis, fetches the overlay."""
+    """A program that keeps its cookie and its session, as Gradio's own client does."""
 
     def __init__(self, port: int, model: str) -> None:
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
