@@ -100,10 +100,12 @@ def measure(way: str, model: str, folder: Path, repeats: int) -> dict[str, float
     start, before = time.perf_counter(), resident()
     pictures = np.load(folder / "pictures.npy")
     if way == "tensorflow":
+        import tensorflow
+
         from lungapp.inference import LoadedModel
 
         loaded = LoadedModel(get_spec(model), WEIGHTS)
-        run: Run = lambda batch: [output.numpy() for output in loaded._forward(batch)]  # noqa: E731
+        run: Run = lambda batch: [output.numpy() for output in loaded._forward(tensorflow.constant(batch))]  # noqa: E731
     else:
         run = opened(way, folder / f"{model}.onnx")
     answers = run(pictures)
