@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +46,7 @@ class LoadedModel:
         self._forward = frozen(self.model, spec)
         self._queue = Batcher(self._pass)
         self.run(np.zeros(spec.input_shape, np.float32))
+        _give_memory_back()
 
     def run(self, picture: np.ndarray) -> Output:
         """The one pass over one picture (size, size, 1) float32. Raises `Busy` where too many wait for it."""
@@ -92,6 +96,13 @@ class LoadedModel:
             method,
             progress,
         )
+
+
+def _give_memory_back() -> None:
+    """Tracing and freezing take a gigabyte for a moment, which glibc keeps unless it is asked; others have no such."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def frozen(model: keras.Model, spec: ModelSpec):
