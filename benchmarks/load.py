@@ -78,6 +78,8 @@ def application() -> Iterator[Application]:
             wait_for(f"http://127.0.0.1:{port}/health", '"ok"', time.perf_counter() + 300)
             yield app
         finally:
+            if process.poll() is not None:
+                print(f"the application had ended by itself: {process.returncode}", flush=True)
             process.send_signal(signal.SIGTERM)
             process.wait(60)
             print(f"after its end: {app.files()} files left in its temporary folder", flush=True)

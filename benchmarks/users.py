@@ -51,6 +51,9 @@ class User:
     def __init__(self, port: int, model: str) -> None:
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
         self._model, self._cookie, self._session = model, "", secrets.token_hex(8)
+
+    def arrive(self) -> None:
+        """Open the page, which gives the cookie."""
         self._http.request("GET", "/")
         answer = self._http.getresponse()
         self._cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
@@ -93,6 +96,11 @@ def crowd(port: int, model: str, users: int, seconds: float, slices: list[bytes]
 
     def live(number: int) -> None:
         user = User(port, model)
+        try:
+            user.arrive()
+        except OSError as error:
+            with lock:
+                outcome.errors[f"{type(error).__name__}: {error}"] += 1
         ready.wait()
         while time.perf_counter() < begin + seconds:
             start, error = time.perf_counter(), ""
