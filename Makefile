@@ -10,7 +10,7 @@ SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train crossval publish evaluate fuzz bench archive-bench gate examples screenshots start deploy lock help
+.PHONY: app test check format train crossval publish evaluate fuzz bench load soak archive-bench gate examples screenshots start deploy lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -64,12 +64,18 @@ evaluate: $(VENV)/dev.stamp  ## recompute every committed figure, fail on a diff
 fuzz: $(VENV)/dev.stamp  ## read thousands of damaged files of every format; fails on a crash, a hang or a stray error
 	$(RUN) -m tests.fuzz
 
-bench: $(VENV)/dev.stamp  ## time one analysis against the usual way, and a series against the raw forward pass
+bench: $(VENV)/dev.stamp  ## time one analysis against the usual way and other runtimes, a series against the raw forward pass
 	$(RUN) -m benchmarks.one_analysis
 	$(RUN) -m benchmarks.series
 
 archive-bench: $(VENV)/dev.stamp  ## score archives of 100, 1,000 and 10,000 slices with 1 and 2 workers
 	$(RUN) -m benchmarks.archive
+
+load: $(VENV)/dev.stamp  ## time many users at once against the raw batched forward pass
+	$(RUN) -m benchmarks.load
+
+soak: $(VENV)/dev.stamp  ## serve users for MINUTES=30 and watch errors, memory and files
+	$(RUN) -m benchmarks.load --soak $(or $(MINUTES),30)
 
 gate: $(VENV)/dev.stamp  ## try the input gate on chest CT and on what is none; DATA=folder
 	$(RUN) -m benchmarks.gate $(DATA_OPTION)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from lungapp import report
+from lungapp.batching import AT_ONCE
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
 from lungapp.methods import DEFAULT_METHOD, METHODS
@@ -98,6 +99,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
             api_name="analyse",
             api_description="Score one slice and show where the model looked. A rejected slice has no probabilities.",
             concurrency_id="model",
+            concurrency_limit=AT_ONCE,
         )
         _describe(analyse, inputs)
         many = [
