@@ -63,7 +63,7 @@ class Application:
 
     def files(self) -> int:
         """Files in its temporary folder."""
-        return sum(path.is_file() for path in self.folder.rglob("*"))
+        return sum(len(files) for _, _, files in os.walk(self.folder))
 
 
 @contextlib.contextmanager

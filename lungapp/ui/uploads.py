@@ -109,10 +109,10 @@ def _alive(process: int) -> bool:
     return True
 
 
-def hand_out(folder: Path, name: str, text: str) -> Path:
+def hand_out(folder: Path, name: str, content: bytes) -> Path:
     """A file called ``name`` for a program to fetch, in ``folder``, which is the visitor's own; it is deleted soon."""
     file = folder / name
-    file.write_bytes(text.encode())
+    file.write_bytes(content)
     _forget_later([file])
     return file
 
