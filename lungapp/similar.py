@@ -7,6 +7,7 @@ neighbour is a picture that looks alike.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
@@ -133,6 +134,9 @@ class Neighbours:
         self._folder = folder
         self._files = [(file, label) for label, some in (files or reference()["files"]).items() for file in some]
         self._vectors: np.ndarray | None = None
+        self._ending = threading.Event()
+        # Cut off inside OpenCV at the interpreter's end, the thread would take the process down with it.
+        atexit.register(self.close)
         self._thread = threading.Thread(target=self._read, name="neighbours", daemon=True)
         self._thread.start()
 
@@ -154,9 +158,16 @@ class Neighbours:
         """Until the folder was read."""
         self._thread.join()
 
+    def close(self) -> None:
+        """Stop reading, after the file that is being read."""
+        self._ending.set()
+        self._thread.join()
+
     def _read(self) -> None:
         files, vectors = [], []
         for file, label in self._files:
+            if self._ending.is_set():
+                return
             try:
                 vectors.append(vector(read_slice(self._folder / file)))
                 files.append((file, label))

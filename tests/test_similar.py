@@ -77,6 +77,12 @@ def test_a_folder_without_the_slices_is_said(tmp_path: Path, caplog: pytest.LogC
     assert words.NO_DATASET in comparison(PHANTOM)
 
 
+def test_reading_ends_when_it_is_told_to(folder: Path) -> None:
+    known = Neighbours(folder, {"normal": files(folder)["normal"] * 10_000})
+    known.close()
+    assert known.nearest(PHANTOM) is None
+
+
 def test_the_page_says_how_often_the_nearest_class_is_right() -> None:
     held = reference()["held_out"]
     text = re.sub("<[^>]+>", " ", comparison(PHANTOM))
