@@ -10,7 +10,7 @@ SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train crossval publish evaluate fuzz bench gate examples screenshots start deploy lock help
+.PHONY: app test check format train crossval publish evaluate fuzz bench load soak archive-bench gate examples screenshots start deploy lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -64,9 +64,18 @@ evaluate: $(VENV)/dev.stamp  ## recompute every committed figure, fail on a diff
 fuzz: $(VENV)/dev.stamp  ## read thousands of damaged files of every format; fails on a crash, a hang or a stray error
 	$(RUN) -m tests.fuzz
 
-bench: $(VENV)/dev.stamp  ## time one analysis against the usual way, and a series against the raw forward pass
+bench: $(VENV)/dev.stamp  ## time one analysis against the usual way and other runtimes, a series against the raw forward pass
 	$(RUN) -m benchmarks.one_analysis
 	$(RUN) -m benchmarks.series
+
+archive-bench: $(VENV)/dev.stamp  ## score archives of 100, 1,000 and 10,000 slices with 1 and 2 workers
+	$(RUN) -m benchmarks.archive
+
+load: $(VENV)/dev.stamp  ## time many users at once against the raw batched forward pass
+	$(RUN) -m benchmarks.load
+
+soak: $(VENV)/dev.stamp  ## serve users for MINUTES=30 and watch errors, memory and files
+	$(RUN) -m benchmarks.load --soak $(or $(MINUTES),30)
 
 gate: $(VENV)/dev.stamp  ## try the input gate on chest CT and on what is none; DATA=folder
 	$(RUN) -m benchmarks.gate $(DATA_OPTION)
@@ -85,8 +94,9 @@ screenshots: $(VENV)/dev.stamp  ## make the README's pictures anew
 	$(RUN) -m docs.preprocessing_picture
 	$(RUN) -m train.audit --pictures
 
-lock: $(VENV)/dev.stamp  ## pin every dependency anew from the two .in files
+lock: $(VENV)/dev.stamp  ## pin every dependency anew from the three .in files
 	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements.in -o requirements.txt
+	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-archive.in -o requirements-archive.txt
 	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 $(VENV)/app.stamp: requirements.txt
@@ -95,9 +105,9 @@ $(VENV)/app.stamp: requirements.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/app.stamp requirements-dev.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/dev.stamp: $(VENV)/app.stamp requirements-archive.txt requirements-dev.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-archive.txt -r requirements-dev.txt
 	@touch $@
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15

@@ -1,10 +1,14 @@
-"""One analysis (gate, score and map) against the usual way: ``model.predict``, then tf-keras-vis Gradcam.
+"""One analysis and its parts, against the usual way, the bare forward pass, and the same graph on other runtimes.
 
     make bench        (python -m benchmarks.one_analysis [--repeats 15])
 
-Both take the same model input of the same phantom and give probabilities and a Grad-CAM for the predicted class; ours
-also judges the slice, prepares the input and brings the map back onto the slice. They alternate, so that a machine
-whose speed drifts slows both; the ratio is that of the medians.
+- whole: from the bytes of a 512 x 512 PNG to the PNG of the overlay: read, gate, prepare, forward, maps, rendering.
+- (a) the usual way: ``model.predict``, then tf-keras-vis Gradcam, on the model input that lies ready.
+- (b) the bare forward pass: the frozen graph on the model input that lies ready.
+- (c) that graph on ONNX Runtime and OpenVINO, where they are installed (`benchmarks.runtimes`).
+
+All take turns, so that a machine whose speed drifts slows all of them; ratios are those of the medians. Aims: whole at
+least 15 times faster than (a), and no more than 1.5 times (b), for ResNet-50; (b) no more than 1.3 times OpenVINO's.
 """
 
 from __future__ import annotations
@@ -12,8 +16,12 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -22,17 +30,26 @@ import numpy as np
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
 
+from benchmarks.runtimes import MODULES, installed, opened, to_onnx
 from examples.phantoms import phantom
 from lungapp.cards import shipped
 from lungapp.engine import Engine
 from lungapp.models import load_model
 from lungapp.preprocessing import to_input
+from lungapp.reading import read_slice
 from lungapp.registry import ModelSpec
+from lungapp.rendering import render_grey, to_png
+from lungapp.report.picture import shown_overlay
 from lungapp.settings import WEIGHTS
 from lungapp.slices import Slice
 
+T = TypeVar("T")
+Step = Callable[[], object]
+PARTS = {"read": "read", "quality": "gate", "prepare": "prepare", "forward": "forward", "maps": "maps"}
+"""The engine's names of the parts, and what they are called here."""
 
-def usual_way(spec: ModelSpec, picture: np.ndarray) -> Callable[[], None]:
+
+def usual_way(spec: ModelSpec, picture: np.ndarray) -> Step:
     """``model.predict`` and tf-keras-vis's Gradcam on one input, as peers write it."""
     model, _ = load_model(spec, WEIGHTS)
     explainer = Gradcam(keras.Model(model.input, model.get_layer("logits").output), clone=False)
@@ -47,34 +64,76 @@ def usual_way(spec: ModelSpec, picture: np.ndarray) -> Callable[[], None]:
     return run
 
 
-def milliseconds(step: Callable[[], object]) -> float:
+def timed(step: Callable[[], T]) -> tuple[T, float]:
+    """What ``step`` gives, and its milliseconds."""
     start = time.perf_counter()
-    step()
-    return (time.perf_counter() - start) * 1000
+    given = step()
+    return given, (time.perf_counter() - start) * 1000
+
+
+def ways(engine: Engine, spec: ModelSpec, file: Path, folder: Path, parts: dict[str, list[float]]) -> dict[str, Step]:
+    """Everything that is compared, by its name; the whole notes its ``parts``."""
+    loaded = engine._model(spec)
+    picture = to_input(read_slice(file), spec)
+
+    def whole() -> None:
+        item, read = timed(lambda: read_slice(file))
+        analysis = engine.analyse(item, spec.name)
+        _, drawn = timed(lambda: to_png(shown_overlay(analysis)))
+        for name, ms in {"read": read, **analysis.timings_ms}.items():
+            if name in PARTS:
+                parts[PARTS[name]].append(ms)
+        parts["rendering"].append(drawn)
+
+    found: dict[str, Step] = {
+        "usual": usual_way(spec, picture),
+        "whole": whole,
+        "bare": lambda: loaded._pass(picture[None]),
+    }
+    others = [way for way in MODULES if installed(way)]
+    if others:
+        (folder / f"{spec.name}.onnx").write_bytes(to_onnx(loaded._forward))
+    for way in others:
+        run = opened(way, folder / f"{spec.name}.onnx")
+        found[way] = lambda run=run: run(picture[None])  # type: ignore[misc]
+    return found
+
+
+def compare(engine: Engine, spec: ModelSpec, file: Path, folder: Path, repeats: int) -> str:
+    parts: dict[str, list[float]] = defaultdict(list)
+    steps = ways(engine, spec, file, folder, parts)
+    times: dict[str, list[float]] = defaultdict(list)
+    for step in steps.values():
+        step()
+    parts.clear()
+    for _ in range(repeats):
+        for name, step in steps.items():
+            times[name].append(timed(step)[1])
+    ms = {name: statistics.median(found) for name, found in times.items()}
+    others = " | ".join(f"{ms[way]:.1f}" if way in ms else "not installed" for way in MODULES)
+    openvino = f"{ms['bare'] / ms['openvino f32']:.2f}" if "openvino f32" in ms else "-"
+    shown = ", ".join(f"{name} {statistics.median(found):.1f}" for name, found in parts.items())
+    return (
+        f"| {spec.name} | {ms['whole']:.1f} | {ms['usual']:.0f} | {ms['bare']:.1f} | {others} "
+        f"| {ms['usual'] / ms['whole']:.1f} | {ms['whole'] / ms['bare']:.2f} | {openvino} | {shown} |"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
-    item = Slice(phantom("mass", seed=1), "HU")
+    started, load = time.strftime("%Y-%m-%d %H:%M"), os.getloadavg()[0]
     engine = Engine()
-    print(f"One analysis of a 512 x 512 slice, median of {repeats}, {os.cpu_count()} cores")
-    print(f"{'model':14}{'usual way':>12}{'this':>10}{'ratio':>9}   parts")
-    for spec in shipped(WEIGHTS):
-        usual = usual_way(spec, to_input(item, spec))
-        steps: list[dict[str, float]] = []
-
-        def ours(name: str = spec.name, steps: list[dict[str, float]] = steps) -> None:
-            steps.append(engine.analyse(item, name).timings_ms)
-
-        usual()
-        ours()
-        pairs = [(milliseconds(usual), milliseconds(ours)) for _ in range(repeats)]
-        a, b = (statistics.median(times) for times in zip(*pairs, strict=True))
-        parts = {name: statistics.median(step[name] for step in steps[1:]) for name in steps[-1] if name != "total"}
-        shown = ", ".join(f"{name} {ms:.1f}" for name, ms in parts.items() if name != "load")
-        print(f"{spec.name:14}{a:9.0f} ms{b:7.1f} ms{a / b:8.1f}x   {shown}")
+    print(f"{started}, {os.cpu_count()} cores, load before {load:.2f}; milliseconds, median of {repeats}\n")
+    head = ["Model", "Whole", "(a) usual", "(b) bare", *MODULES, "(a) / whole", "whole / (b)", "(b) / OpenVINO f32"]
+    print(f"| {' | '.join(head)} | Parts of the whole |\n|" + (len(head) + 1) * " --- |")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "slice.png"
+        file.write_bytes(to_png(render_grey(Slice(phantom("mass", seed=1), "HU"))))
+        for spec in shipped(WEIGHTS):
+            print(compare(engine, spec, file, folder, repeats), flush=True)
 
 
 if __name__ == "__main__":

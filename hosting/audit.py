@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = (ROOT / "requirements.txt", ROOT / "requirements-dev.txt")
+FILES = tuple(ROOT / f"requirements{kind}.txt" for kind in ("", "-archive", "-dev"))
 SECONDS = 240
 
 ACCEPTED: dict[str, str] = {}

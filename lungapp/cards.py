@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,8 @@ def read_ensemble_card(folder: Path) -> ModelCard:
 
 def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        found = path.stat()
+        data = _parsed(path, found.st_mtime_ns, found.st_size)
     except FileNotFoundError as error:
         raise WeightsMissing(f"Expected the model card {path.name}. Received: no such file.") from error
     except (OSError, ValueError) as error:
@@ -119,6 +121,12 @@ def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
     if missing:
         raise WeightsMismatch(f"Expected {path.name} to state {', '.join(required)}. Missing: {', '.join(missing)}")
     return data
+
+
+@lru_cache(maxsize=16)
+def _parsed(path: Path, changed: int, size: int) -> Any:
+    """Every answer needs all cards, so a file is parsed anew only where it was written anew."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_card(data: dict[str, Any], folder: Path) -> None:

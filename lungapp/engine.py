@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -151,7 +151,7 @@ class Engine:
         return replace(analysis, maps=tuple(maps), timings_ms=analysis.timings_ms | {"faithfulness": clock.elapsed()})
 
     def analyse_series(
-        self, entries: Sequence[Entry], model: str = DEFAULT_MODEL, override: bool = False, batch: int = BATCH
+        self, entries: Iterable[Entry], model: str = DEFAULT_MODEL, override: bool = False, batch: int = BATCH
     ) -> Iterator[SeriesRow]:
         """Judge and score the slices of a series, one row each in their order, as they are done.
 
@@ -161,6 +161,7 @@ class Engine:
 
         Parameters
         ----------
+        entries : asked for one by one, a little ahead of the model, in the thread that iterates.
         model, override : as for `analyse`.
         batch : slices in one forward pass.
 

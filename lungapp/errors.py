@@ -7,6 +7,7 @@ LungAppError
 │   └── InputTooLarge         over a limit on bytes, pixels or frames
 ├── InvalidSetting          a setting that is malformed or out of range
 ├── StorageUnavailable      no room, or no right to write, where uploads are kept for a while
+├── Busy                    too many wait for the same model
 ├── UnknownModel            no such model name
 ├── UnknownTarget           no such class to explain
 ├── UnknownMethod           no such explanation method
@@ -56,6 +57,10 @@ class InvalidSetting(LungAppError):
 
 class StorageUnavailable(LungAppError):
     """The temporary folder is full or cannot be written to."""
+
+
+class Busy(LungAppError):
+    """Too many requests wait for the same model."""
 
 
 class UnknownModel(LungAppError):

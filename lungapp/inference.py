@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from lungapp.batching import Batcher
 from lungapp.models import load_model
 from lungapp.registry import ModelSpec
 from lungapp.results import Prediction
@@ -30,21 +34,29 @@ class Output(NamedTuple):
 
 
 class LoadedModel:
-    """The weights of ``spec`` in ``folder``, compiled and warmed. Raises `WeightsError` kinds; see `load_model`."""
+    """The weights of ``spec`` in ``folder``, compiled and warmed. Raises `WeightsError` kinds; see `load_model`.
+
+    Safe under concurrent calls, which are taken together (`lungapp.batching`): one pass of the model runs at a time.
+    """
 
     def __init__(self, spec: ModelSpec, folder: Path) -> None:
         self.spec = spec
         self.model, self.card = load_model(spec, folder)
         self._class_weights = class_weights(self.model)
         self._forward = frozen(self.model, spec)
+        self._queue = Batcher(self._pass)
         self.run(np.zeros(spec.input_shape, np.float32))
+        _give_memory_back()
 
     def run(self, picture: np.ndarray) -> Output:
-        """The one pass over one picture (size, size, 1) float32: the batch of one."""
-        return self.run_batch(picture[None])[0]
+        """The one pass over one picture (size, size, 1) float32. Raises `Busy` where too many wait for it."""
+        return self._queue.ask(picture[None])[0]
 
     def run_batch(self, pictures: np.ndarray) -> list[Output]:
         """The one pass over several pictures (n, size, size, 1) float32; one `Output` each, in their order."""
+        return self._queue.ask(pictures, patient=True)
+
+    def _pass(self, pictures: np.ndarray) -> list[Output]:
         outputs = [output.numpy() for output in self._forward(tf.constant(pictures))]
         return [Output(*parts) for parts in zip(*outputs, strict=True)]
 
@@ -78,12 +90,19 @@ class LoadedModel:
         return explain(
             self.model,
             self.spec.target_layer,
-            lambda pictures: self._forward(tf.constant(pictures))[1].numpy(),
+            lambda pictures: np.stack([output.logits for output in self.run_batch(pictures)]),
             picture,
             self.card.labels.index(label),
             method,
             progress,
         )
+
+
+def _give_memory_back() -> None:
+    """Tracing and freezing take a gigabyte for a moment, which glibc keeps unless it is asked; others have no such."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def frozen(model: keras.Model, spec: ModelSpec):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -75,7 +75,7 @@ def look(number: int, entry: Entry, spec: ModelSpec, model: str, override: bool 
 
 
 def run(
-    entries: Sequence[Entry], ready: Callable[[int, Entry], Looked], score: Score, batch: int = BATCH
+    entries: Iterable[Entry], ready: Callable[[int, Entry], Looked], score: Score, batch: int = BATCH
 ) -> Iterator[SeriesRow]:
     """The rows of ``entries``, in their order, as they are done; closing the iterator ends the work.
 

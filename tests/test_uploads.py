@@ -16,7 +16,7 @@ from lungapp.reading import Limits
 from lungapp.ui import EXAMPLES, uploads
 from lungapp.ui.opened import Opened, close, open_upload
 from lungapp.ui.uploads import Upload
-from lungapp.ui.vault import vault
+from lungapp.ui.vault import _tidy, vault
 from tests.series_files import phantom_series
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
@@ -157,7 +157,18 @@ def test_any_series_of_an_upload_can_be_picked_and_lent(tmp_path: Path) -> None:
 
 
 def test_what_is_handed_out_is_deleted_soon(cached: Path) -> None:
-    file = uploads.hand_out(vault.folder(""), "lungapp-series.csv", "a,b\r\n")
+    file = uploads.hand_out(vault.folder(""), "lungapp-series.csv", b"a,b\r\n")
     assert file.read_bytes() == b"a,b\r\n"
     assert file.is_relative_to(uploads.cache_folder())
     assert wait_until_gone(file.parent)
+
+
+def test_the_empty_files_that_gradio_makes_are_tidied(cached: Path) -> None:
+    cache = uploads.cache_folder()
+    old, new, full = (cache / name for name in ("tmpold", "tmpnew", "tmpfull"))
+    for file, content in ((old, b""), (new, b""), (full, b"x")):
+        file.write_bytes(content)
+    for file in (old, full):
+        os.utime(file, (0, 0))
+    _tidy(cache)
+    assert [file.exists() for file in (old, new, full)] == [False, True, True]

@@ -129,7 +129,7 @@ def _members(leaf: Leaf, limits: Limits, depth: int) -> list[Leaf | SetAside] | 
 
 def _zipped(leaf: Leaf, stream: BinaryIO, limits: Limits) -> list[Leaf | SetAside]:
     with zipfile.ZipFile(stream) as archive:
-        members = [item for item in archive.infolist() if not item.is_dir() and not _litter(item.filename)]
+        members = [item for item in archive.infolist() if not item.is_dir() and not is_litter(item.filename)]
     if any(item.filename == OFFICE_MEMBER for item in members):
         raise UnsupportedInput(f"Expected {EXPECTED}. Received: an office document.")
     if not members:
@@ -163,6 +163,7 @@ def _gunzip(stream: BinaryIO, size: int, limits: Limits) -> bytes:
     return data
 
 
-def _litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
+    """Whether an operating system put the file of this name, a path, there unasked."""
     path = PurePosixPath(name)
     return path.name in LITTER or path.name.startswith("._") or "__MACOSX" in path.parts

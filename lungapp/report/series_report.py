@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -59,12 +59,16 @@ def series_to_csv(series: SeriesAnalysis, cards: Sequence[ModelCard] = (), creat
     """One row for each slice and prediction, as `lungapp.report.to_csv` has them, with number, position and error."""
     return to_table(
         HEADER,
-        (
-            {"slice": row.number, "position_mm": row.position, **one, **_failure(row)}
-            for row in series.rows
-            for one in cells(row, cards, row.source, created)
-        ),
+        (one for row in series.rows for one in series_cells(row, cards, created)),
     )
+
+
+def series_cells(
+    row: SeriesRow, cards: Sequence[ModelCard] = (), created: datetime | None = None
+) -> Iterator[dict[str, Any]]:
+    """The cells by column of `HEADER`, once for each prediction; once without scores where there is none."""
+    for one in cells(row, cards, row.source, created):
+        yield {"slice": row.number, "position_mm": row.position, **one, **_failure(row)}
 
 
 def _failure(row: SeriesRow) -> dict[str, Any]:

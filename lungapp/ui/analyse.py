@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from lungapp.batching import AT_ONCE
 from lungapp.methods import DEFAULT_METHOD, METHODS, get_method
 from lungapp.reading import FORMATS
 from lungapp.registry import LABELS, MODELS, ModelSpec
@@ -130,6 +131,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         show_progress="minimal",
         show_progress_on=[answer, pictures, tested, busy],
         concurrency_id="model",
+        concurrency_limit=AT_ONCE,
         api_visibility="private",
     )
 

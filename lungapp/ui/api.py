@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from lungapp import report
+from lungapp.batching import AT_ONCE
 from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
 from lungapp.methods import DEFAULT_METHOD, METHODS
@@ -51,8 +52,8 @@ def build_api(engine: Engine, settings: Settings) -> None:
             analysis = engine.analyse(item, model, target, method, bool(override))
             if faithfulness:
                 analysis = engine.measure_faithfulness(analysis)
-            overlay = vault.folder(_visitor(request)) / "overlay.png"
-            overlay.write_bytes(to_png(shown_overlay(analysis)))
+            picture = to_png(shown_overlay(analysis))
+            overlay = hand_out(vault.folder(_visitor(request)), "overlay.png", picture)
             return report.to_json(analysis, cards=_cards(engine)), str(overlay)
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
@@ -67,7 +68,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
                 series = _series(engine, read_study(upload.files, settings.limits), model, bool(override))
             created = facts.now()
             table = report.series_to_csv(series, _cards(engine), created)
-            file = hand_out(vault.folder(_visitor(request)), "lungapp-series.csv", table)
+            file = hand_out(vault.folder(_visitor(request)), "lungapp-series.csv", table.encode())
             return report.series_to_json(series, _cards(engine), created), str(file)
         except Exception as error:
             raise to_gradio_error(error) from None
@@ -98,6 +99,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
             api_name="analyse",
             api_description="Score one slice and show where the model looked. A rejected slice has no probabilities.",
             concurrency_id="model",
+            concurrency_limit=AT_ONCE,
         )
         _describe(analyse, inputs)
         many = [

@@ -26,8 +26,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SWEEP_SECONDS, KEEP_SECONDS = 60, 600
 """How often Gradio's cache of uploads and results is swept, and how old its files may grow."""
 
-CONCURRENCY, QUEUE_LENGTH = 2, 32
-"""How many requests of a kind run at a time, and how many may wait."""
+CONCURRENCY, QUEUE_LENGTH = 2, 64
+"""How many requests of a kind run at a time, and how many may wait; the page shows each its place."""
 
 DEFAULTS = Settings()
 

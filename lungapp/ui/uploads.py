@@ -6,6 +6,7 @@ What Gradio keeps of an upload is linked into a folder that goes with the sessio
 from __future__ import annotations
 
 import contextlib
+import heapq
 import os
 import secrets
 import shutil
@@ -108,10 +109,10 @@ def _alive(process: int) -> bool:
     return True
 
 
-def hand_out(folder: Path, name: str, text: str) -> Path:
+def hand_out(folder: Path, name: str, content: bytes) -> Path:
     """A file called ``name`` for a program to fetch, in ``folder``, which is the visitor's own; it is deleted soon."""
     file = folder / name
-    file.write_bytes(text.encode())
+    file.write_bytes(content)
     _forget_later([file])
     return file
 
@@ -127,9 +128,35 @@ def _forget_later(files: Sequence[Path]) -> None:
     """Delete Gradio's copies when their time is over; files elsewhere, an example of our own say, are left alone."""
     cached = [file for file in files if file.resolve().is_relative_to(cache_folder())]
     if cached:
-        timer = threading.Timer(GRACE_SECONDS, _forget, (cached, time.time()))
-        timer.daemon = True
-        timer.start()
+        _leaving.add(GRACE_SECONDS, cached)
+
+
+class _Leaving:
+    """Files whose time is running out, and one thread for all of them: a thread each would be thousands under load."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, float, Sequence[Path]]] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, seconds: float, files: Sequence[Path]) -> None:
+        with self._changed:
+            heapq.heappush(self._due, (time.monotonic() + seconds, time.time(), files))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="lungapp-uploads", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._due or (left := self._due[0][0] - time.monotonic()) > 0:
+                    self._changed.wait(left if self._due else None)
+                _, used, files = heapq.heappop(self._due)
+            _forget(files, used)
+
+
+_leaving = _Leaving()
 
 
 def _forget(files: Sequence[Path], used: float) -> None:

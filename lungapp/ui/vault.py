@@ -7,6 +7,7 @@ program keeps no cookie, the empty text. What belongs to nobody in particular is
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import threading
 import time
@@ -21,6 +22,9 @@ CAPACITY = 100_000
 
 TIDY_EVERY, TIDY_SECONDS = 256, 3600
 """After so many new folders, those are removed that have been empty for so long: Gradio's sweep takes files alone."""
+
+TIDY_FILES_SECONDS = 60
+"""How old such files are that are removed then."""
 
 
 class Vault:
@@ -68,11 +72,21 @@ class Vault:
 
 
 def _tidy(cache: Path) -> None:
-    """Remove folders in which nothing is left."""
-    for folder in [*cache.glob(f"{PREFIX}*/*"), *cache.glob(f"{PREFIX}*")]:
-        with contextlib.suppress(OSError):  # a file, or a folder with one
-            if folder.stat().st_mtime < time.time() - TIDY_SECONDS:
-                folder.rmdir()
+    """Remove folders in which nothing is left, and the empty file that Gradio makes for every file it is handed."""
+    now = time.time()
+    # os.walk, unlike glob, does not mind that others delete folders meanwhile.
+    for place, _, files in os.walk(cache, topdown=False):
+        folder = Path(place)
+        if folder != cache and folder.relative_to(cache).parts[0].startswith(PREFIX):
+            with contextlib.suppress(OSError):  # gone, or with a file in it
+                if folder.stat().st_mtime < now - TIDY_SECONDS:
+                    folder.rmdir()
+        elif folder == cache:
+            for file in (folder / name for name in files if name.startswith("tmp")):
+                with contextlib.suppress(OSError):
+                    found = file.stat()
+                    if not found.st_size and found.st_mtime < now - TIDY_FILES_SECONDS:
+                        file.unlink()
 
 
 def _remember(entries: OrderedDict[str, str], key: str, value: str, capacity: int) -> None:

@@ -27,6 +27,13 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
 
+    def go_on(self, address: str) -> None:
+        """Leave for ``address``. What a page says when its open streams are cut off by that is nobody's concern."""
+        assert self.errors == []
+        self.page.goto("about:blank")
+        self.errors.clear()
+        self.page.goto(address)
+
     def upload(self, file: Path | dict[str, object]) -> None:
         self.page.locator("#la-file input[type=file]").set_input_files(file)  # type: ignore[arg-type]
 

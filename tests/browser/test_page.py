@@ -129,10 +129,11 @@ def test_examples_answer_on_a_click_and_by_keyboard(visit: Open, fake_address: s
 
 
 def test_a_link_opens_an_example(visit: Open, fake_address: str) -> None:
-    page = visit(fake_address).page
-    page.goto(f"{fake_address}/?example=phantom-mass")
+    seen = visit(fake_address)
+    page = seen.page
+    seen.go_on(f"{fake_address}/?example=phantom-mass")
     expect(page.get_by_text("512 rows, 512 columns, PNG")).to_be_visible(timeout=WAIT)
-    page.goto(f"{fake_address}/?example=%3Cb%3Enothing")
+    seen.go_on(f"{fake_address}/?example=%3Cb%3Enothing")
     expect(page.get_by_role("alert").filter(has_text="not here")).to_contain_text("phantom-clear.png", timeout=WAIT)
 
 

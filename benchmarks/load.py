@@ -1,0 +1,196 @@
+"""Many users at once, against the model's raw batched forward pass; and a soak.
+
+    make load       (python -m benchmarks.load [--models resnet50 …] [--users 1 8 32 64] [--seconds 30])
+    make soak       (python -m benchmarks.load --soak 30 [--soak-users 8])
+
+Starts the application on a free port, with a temporary folder of its own. Each user is a thread that uploads a phantom
+slice, asks ``/analyse``, fetches the overlay, and starts anew; users, application and the raw pass share the machine,
+so what the users themselves cost is taken off the application. The raw pass is the frozen graph alone on inputs that
+lie ready in memory, in batches as large as the application's; it is timed before and after every row, with nobody
+else there, since machines drift.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from benchmarks.cold_start import ROOT, free_port, wait_for
+from benchmarks.users import Outcome, crowd, pictures
+from lungapp.batching import MOST
+from lungapp.registry import DEFAULT_MODEL
+
+MIB = 2**20
+RAW_SECONDS = 4.0
+WARM_UP_SECONDS = 5.0
+SOAK_STEPS = 12
+"""How often a soak tells how it goes."""
+
+IDLE_SECONDS = 75.0
+"""After which the application has deleted what it was handed (`lungapp.ui.uploads.GRACE_SECONDS`)."""
+
+
+@dataclass
+class Application:
+    """The process under load."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    folder: Path
+
+    def memory(self, kind: str = "VmRSS") -> float:
+        """Resident MiB now; "VmHWM": the most so far."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(kind))
+
+    def processor(self) -> float:
+        """Seconds of processor time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def files(self) -> int:
+        """Files in its temporary folder."""
+        return sum(len(files) for _, _, files in os.walk(self.folder))
+
+
+@contextlib.contextmanager
+def application() -> Iterator[Application]:
+    """The application with its models loaded; says, after its end, which files it has left behind."""
+    with tempfile.TemporaryDirectory() as name:
+        port = free_port()
+        environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "TMPDIR": name}
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        app = Application(process, port, Path(name))
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", '"ok"', time.perf_counter() + 300)
+            yield app
+        finally:
+            if process.poll() is not None:
+                print(f"the application had ended by itself: {process.returncode}", flush=True)
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+            print(f"after its end: {app.files()} files left in its temporary folder", flush=True)
+
+
+class Raw:
+    """The bare forward pass of one model, in a process of its own that sleeps until it is asked."""
+
+    def __init__(self, model: str) -> None:
+        command = [sys.executable, "-m", "benchmarks.load", "--raw", model]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.rate()
+
+    def rate(self) -> float:
+        """Slices a second."""
+        assert self._process.stdin and self._process.stdout
+        print("go", file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def answer_raw(model: str) -> None:
+    """What `Raw` runs: a rate for every line that comes."""
+    from lungapp.engine import Engine
+    from lungapp.registry import get_spec
+
+    spec = get_spec(model)
+    loaded = Engine()._model(spec)
+    batch = np.random.default_rng(0).random((MOST, *spec.input_shape), np.float32)
+    loaded.run_batch(batch)
+    for _ in sys.stdin:
+        start, count = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - start) < RAW_SECONDS:
+            loaded.run_batch(batch)
+            count += len(batch)
+        print(count / elapsed, flush=True)
+
+
+HEAD = (
+    "| Model | Users | Raw /s | Served /s | Ratio | p50 s | p95 s | Errors | CPU ms: application | users | MiB |\n"
+    "|" + 11 * " --- |"
+)
+
+
+def level(app: Application, raw: Raw, model: str, users: int, seconds: float) -> str:
+    """One row of the table."""
+    slices = pictures()
+    crowd(app.port, model, users, WARM_UP_SECONDS, slices)
+    before = raw.rate()
+    processor, own = app.processor(), time.process_time()
+    outcome = crowd(app.port, model, users, seconds, slices)
+    processor, own = app.processor() - processor, time.process_time() - own
+    limit = (before + raw.rate()) / 2
+    count = max(1, len(outcome.seconds))
+    return (
+        f"| {model} | {users} | {limit:.1f} | {outcome.rate:.1f} | {outcome.rate / limit:.2f} "
+        f"| {outcome.percentile(50):.2f} | {outcome.percentile(95):.2f} | {_errors(outcome)} "
+        f"| {1000 * processor / count:.1f} | {1000 * own / count:.1f} | {app.memory():.0f} |"
+    )
+
+
+def _errors(outcome: Outcome) -> str:
+    return ", ".join(f"{number} x {text}" for text, number in outcome.errors.most_common(3)) or "0"
+
+
+def soak(app: Application, model: str, users: int, minutes: float) -> None:
+    """Serve for ``minutes`` and tell now and then: analyses, errors, memory, files."""
+    slices, step = pictures(), 60 * minutes / SOAK_STEPS
+    crowd(app.port, model, users, min(step, 60), slices)
+    start = app.memory()
+    print(f"{model}, {users} users, {minutes:g} minutes; {start:.0f} MiB and {app.files()} files after warming up")
+    for number in range(1, SOAK_STEPS + 1):
+        outcome = crowd(app.port, model, users, step, slices)
+        growth = 100 * (app.memory() / start - 1)
+        print(
+            f"{number * step / 60:6.1f} min  {outcome.rate:6.1f} /s  p95 {outcome.percentile(95):.2f} s  "
+            f"errors {_errors(outcome)}  {app.memory():.0f} MiB ({growth:+.1f} %)  {app.files()} files",
+            flush=True,
+        )
+    time.sleep(IDLE_SECONDS)
+    print(f"{IDLE_SECONDS:.0f} s after the last user: {app.files()} files, {app.memory():.0f} MiB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["resnet50", DEFAULT_MODEL])
+    parser.add_argument("--users", nargs="+", type=int, default=[1, 8, 32, 64])
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="one long run instead of the table")
+    parser.add_argument("--soak-users", type=int, default=8)
+    parser.add_argument("--raw", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.raw:
+        answer_raw(options.raw)
+        return
+    print(
+        f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores, load before {os.getloadavg()[0]:.2f}", flush=True
+    )
+    with application() as app:
+        if options.soak:
+            soak(app, options.models[-1], options.soak_users, options.soak)
+            return
+        print(HEAD, flush=True)
+        for model in options.models:
+            raw = Raw(model)
+            for users in options.users:
+                print(level(app, raw, model, users, options.seconds), flush=True)
+            raw.close()
+
+
+if __name__ == "__main__":
+    main()

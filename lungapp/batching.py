@@ -1,0 +1,130 @@
+"""Requests that arrive while a model is busy, taken together: one queue a model, in order, with an end to it.
+
+There is no thread of its own and no waiting for company. Whoever finds the model idle asks it at once; whoever comes
+meanwhile waits, and the first of those then asks for all of them, as many as fit into a batch. So a lone request costs
+nothing more, and a crowd is served in batches.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from lungapp.errors import Busy
+
+T = TypeVar("T")
+
+MOST = 8
+"""Pictures in one batch; on two cores larger ones are no faster, and everybody in them waits for the last."""
+
+LONGEST = 64
+"""Requests that may wait for a model."""
+
+AT_ONCE = 2 * MOST
+"""Requests that a server works on at a time: a batch is with the model while the next is read and the last is drawn."""
+
+
+class Batcher(Generic[T]):
+    """A function of batches, for many threads that have a few pictures each.
+
+    Parameters
+    ----------
+    run : pictures (n, …) → one answer each, in their order; called by one thread at a time.
+    most : pictures in one batch. A single request may bring more; it is then a batch of its own.
+    longest : requests that may wait.
+    """
+
+    def __init__(self, run: Callable[[np.ndarray], Sequence[T]], most: int = MOST, longest: int = LONGEST) -> None:
+        self._run, self._most, self._longest = run, most, longest
+        self._waiting: deque[_Request[T]] = deque()
+        self._busy = False
+        self._lock = threading.Lock()
+
+    def ask(self, pictures: np.ndarray, patient: bool = False) -> list[T]:
+        """The answers to ``pictures`` (n, …), in their order; first come, first served.
+
+        Parameters
+        ----------
+        patient : wait however many do so already, as work does that was begun before and is not to be lost half-done.
+
+        Raises
+        ------
+        Busy : the queue is full.
+        Exception : what the function raises for these pictures. Others of the same batch do not suffer from it.
+        """
+        request: _Request[T] = _Request(pictures)
+        with self._lock:
+            if self._busy:
+                if len(self._waiting) >= self._longest and not patient:
+                    raise Busy(
+                        f"Expected fewer than {self._longest} analyses to be waiting for this model. Received: one "
+                        "more. Please try again in a moment."
+                    )
+                self._waiting.append(request)
+            else:
+                self._busy = request.leads = True
+                request.turn.set()
+        request.turn.wait()
+        if request.leads:
+            self._lead(request)
+        if request.error is not None:
+            raise request.error
+        return request.answers
+
+    def _lead(self, first: _Request[T]) -> None:
+        """Ask for ``first`` and those behind it, wake them, and hand the model to whoever came since."""
+        batch = [first]
+        try:
+            with self._lock:
+                batch += self._company(len(first.pictures))
+            self._serve(batch)
+        except BaseException as error:  # this thread is being ended; the others of its batch must not wait for ever
+            for request in batch[1:]:
+                request.error = RuntimeError(f"The batch was ended by {type(error).__name__}.")
+            raise
+        finally:
+            for request in batch[1:]:
+                request.turn.set()
+            with self._lock:
+                self._busy = bool(self._waiting)
+                if self._busy:
+                    following = self._waiting.popleft()
+                    following.leads = True
+                    following.turn.set()
+
+    def _company(self, count: int) -> list[_Request[T]]:
+        """Those at the head of the queue that fit into a batch with ``count`` pictures."""
+        company = []
+        while self._waiting and count + len(self._waiting[0].pictures) <= self._most:
+            company.append(self._waiting.popleft())
+            count += len(company[-1].pictures)
+        return company
+
+    def _serve(self, batch: Sequence[_Request[T]]) -> None:
+        try:
+            together = [request.pictures for request in batch]
+            answers = iter(self._run(np.concatenate(together) if len(batch) > 1 else together[0]))
+            for request in batch:
+                request.answers = list(islice(answers, len(request.pictures)))
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].error = error
+                return
+            for request in batch:  # one by one, so that each gets its own answer, or its own error
+                self._serve([request])
+
+
+class _Request(Generic[T]):
+    """Pictures, and what becomes of them; ``turn`` is set when there is an answer, or when it is to lead a batch."""
+
+    def __init__(self, pictures: np.ndarray) -> None:
+        self.pictures = pictures
+        self.answers: list[T] = []
+        self.error: Exception | None = None
+        self.leads = False
+        self.turn = threading.Event()
