@@ -5,9 +5,9 @@
 The raw pass is the frozen graph alone, at the same batch size, on inputs that lie ready in memory: what no pipeline can
 beat. Both alternate, so that a machine whose speed drifts slows both; the ratio is that of the medians. The target is
 at least 0.80 for ResNet-50. The small models take less time for a slice than the gate that judges it, so there the gate
-sets the pace; "CPU" says how many milliseconds of processor time each way takes for a slice. On two cores with other
-work on them: ResNet-50 0.87 (12.8 and 11.1 slices a second), Advanced CNN 0.54 (152 and 81), Basic CNN 0.27 (210 and
-58).
+sets the pace; "CPU" says how many milliseconds of processor time each way takes for a slice. On two cores of an
+AMD EPYC, one run: ResNet-50 0.91 (24.0 and 21.8 slices a second), Advanced CNN 0.39 (299 and 118), Basic CNN 0.36 (345
+and 123).
 
 Memory is the growth of the process's highest resident size over a run of 300 slices, and over one of ``--memory``.
 """
