@@ -150,9 +150,8 @@ their ranges; none of it names a kind of wrong picture. {milliseconds:.0f} ms a 
 - Chest CT of other scanners, accepted or with a warning: **{summary(others, ("accept", "warn"))}**
 
 How to read it: the drawn strangers are rough, and the ranges were set with the dataset's, the samples' and these
-pictures' measures in view, so the first figure is optimistic about pictures of other kinds. "Further pictures" were
-tried once, after that: photographs, textures and icons, and a brain's MR in three planes. The other scanners are two,
-with one patient each; half of one patient's slices get a warning: they are less like the training slices.
+pictures' measures in view, so the first figure is optimistic about pictures of other kinds. The other scanners are
+two, with one patient each; half of one patient's slices get a warning: they are less like the training slices.
 
 ## Not an axial chest CT
 

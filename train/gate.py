@@ -20,7 +20,6 @@ from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.quality.measures import shrink
 from lungapp.quality.typical import FILE, SIDE, Typical, vector
 from lungapp.reading import read_slice
-from lungapp.slices import Slice, SliceInfo
 from train.data import find_dataset
 from train.pipeline import entries_of
 
@@ -37,8 +36,7 @@ def vectors(root: Path, part: str) -> np.ndarray:
 
 
 def _vector(path: Path) -> np.ndarray:
-    small = shrink(read_slice(path).windowed(MODEL_WINDOW))
-    return vector(Slice(small, "grey", SliceInfo("array", white=1.0)))
+    return vector(shrink(read_slice(path).windowed(MODEL_WINDOW)))
 
 
 def fit(training: np.ndarray, held_out: np.ndarray) -> Typical:

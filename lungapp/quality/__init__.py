@@ -17,7 +17,7 @@ from lungapp.quality.rules import EXPECTED, broken
 from lungapp.quality.text import rows_of_text
 from lungapp.quality.typical import typical, vector
 from lungapp.results import Finding, QualityReport
-from lungapp.slices import Slice, SliceInfo
+from lungapp.slices import Slice
 
 MAX_COLOUR = 0.05
 """Share of coloured pixels [0 in CT; histology from 0.32]; a few coloured marks are let through with a warning."""
@@ -93,11 +93,11 @@ def _as_in_models_window(small: np.ndarray, found: Measures) -> np.ndarray | Non
 
 
 def _distance(small: np.ndarray) -> list[Finding]:
-    slice_vector = vector(Slice(small, "grey", SliceInfo("array", white=1.0)))
-    if typical().upside_down(slice_vector):
+    found = vector(small)
+    if typical().upside_down(found):
         message = "The slice seems to lie upside down: the models expect the patient's front at the top."
         return [Finding("upside_down", "warn", message)]
-    far = typical().distance(slice_vector)
+    far = typical().distance(found)
     if far >= typical().reject:
         message = "Expected a slice like those the models were trained on. Received: one unlike any of them."
         return [_reject("far", message)]

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from lungapp.preprocessing import to_input
 from lungapp.registry import ModelSpec
-from lungapp.slices import Slice
+from lungapp.slices import Slice, SliceInfo
 
 FILE = Path(__file__).with_suffix(".safetensors")
 SIDE = 16
@@ -48,9 +48,9 @@ class Typical:
         return self.distance(turned) < CLEARLY * self.distance(vector)
 
 
-def vector(item: Slice) -> np.ndarray:
-    """(`SIDE` * `SIDE`,) float32: the slice as a model would get it at that size."""
-    return to_input(item, _SPEC).ravel()
+def vector(grey: np.ndarray) -> np.ndarray:
+    """(`SIDE` * `SIDE`,) float32: a picture (rows, columns) float32 in [0, 1] as a model would get it at that size."""
+    return to_input(Slice(grey, "grey", SliceInfo("array", white=1.0)), _SPEC).ravel()
 
 
 @cache
