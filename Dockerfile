@@ -4,7 +4,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
 COPY requirements.txt /
 # Imported once, so that bytecode and what Gradio writes beside itself are there: the running container writes nothing.
-RUN /venv/bin/pip install -r /requirements.txt && /venv/bin/python -c "import gradio, tensorflow, highdicom"
+RUN /venv/bin/pip install -r /requirements.txt && /venv/bin/python -c "import gradio, openvino, tensorflow, highdicom"
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin lungapp

@@ -21,7 +21,8 @@ try:
 
     start_log(settings.log)
     repository = settings.weights_repo
-    engine = Recorded(Engine(fetch_weights(repository, settings.weights_revision) if repository else settings.weights))
+    weights = fetch_weights(repository, settings.weights_revision) if repository else settings.weights
+    engine = Recorded(Engine(weights, settings.precision))
     sweep()
     cache = private_cache()
 except LungAppError as error:

@@ -4,8 +4,9 @@
 
 - whole: from the bytes of a 512 x 512 PNG to the PNG of the overlay: read, gate, prepare, forward, maps, rendering.
 - (a) the usual way: ``model.predict``, then tf-keras-vis Gradcam, on the model input that lies ready.
-- (b) the bare forward pass: the frozen graph on the model input that lies ready.
-- (c) that graph on ONNX Runtime and OpenVINO, where they are installed (`benchmarks.runtimes`).
+- (b) the bare forward pass: the served graph on the model input that lies ready.
+- (c) that graph on other runtimes: TensorFlow, OpenVINO in other precisions, and ONNX Runtime where it is installed
+  (`benchmarks.runtimes`).
 
 All take turns, so that a machine whose speed drifts slows all of them; ratios are those of the medians. Aims: whole at
 least 15 times faster than (a), and no more than 1.5 times (b), for ResNet-50; (b) no more than 1.3 times OpenVINO's.
@@ -30,7 +31,7 @@ import numpy as np
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
 
-from benchmarks.runtimes import MODULES, installed, opened, to_onnx
+from benchmarks.runtimes import MODULES, installed, opened, with_weights
 from examples.phantoms import phantom
 from lungapp.cards import shipped
 from lungapp.engine import Engine
@@ -42,7 +43,9 @@ from lungapp.rendering import render_grey, to_png
 from lungapp.report.picture import shown_overlay
 from lungapp.settings import WEIGHTS
 from lungapp.slices import Slice
+from train.frozen import frozen
 
+OTHERS = ("tensorflow", *MODULES)
 T = TypeVar("T")
 Step = Callable[[], object]
 PARTS = {"read": "read", "quality": "gate", "prepare": "prepare", "forward": "forward", "maps": "maps"}
@@ -90,10 +93,10 @@ def ways(engine: Engine, spec: ModelSpec, file: Path, folder: Path, parts: dict[
         "whole": whole,
         "bare": lambda: loaded._pass(picture[None]),
     }
-    others = [way for way in MODULES if installed(way)]
-    if others:
-        (folder / f"{spec.name}.onnx").write_bytes(to_onnx(loaded._forward))
-    for way in others:
+    graph = frozen(loaded.model, spec)
+    found["tensorflow"] = lambda: graph(picture[None])
+    (folder / f"{spec.name}.onnx").write_bytes(with_weights(spec.name))
+    for way in filter(installed, MODULES):
         run = opened(way, folder / f"{spec.name}.onnx")
         found[way] = lambda run=run: run(picture[None])  # type: ignore[misc]
     return found
@@ -110,7 +113,7 @@ def compare(engine: Engine, spec: ModelSpec, file: Path, folder: Path, repeats: 
         for name, step in steps.items():
             times[name].append(timed(step)[1])
     ms = {name: statistics.median(found) for name, found in times.items()}
-    others = " | ".join(f"{ms[way]:.1f}" if way in ms else "not installed" for way in MODULES)
+    others = " | ".join(f"{ms[way]:.1f}" if way in ms else "not installed" for way in OTHERS)
     openvino = f"{ms['bare'] / ms['openvino f32']:.2f}" if "openvino f32" in ms else "-"
     shown = ", ".join(f"{name} {statistics.median(found):.1f}" for name, found in parts.items())
     return (
@@ -126,7 +129,7 @@ def main() -> None:
     started, load = time.strftime("%Y-%m-%d %H:%M"), os.getloadavg()[0]
     engine = Engine()
     print(f"{started}, {os.cpu_count()} cores, load before {load:.2f}; milliseconds, median of {repeats}\n")
-    head = ["Model", "Whole", "(a) usual", "(b) bare", *MODULES, "(a) / whole", "whole / (b)", "(b) / OpenVINO f32"]
+    head = ["Model", "Whole", "(a) usual", "(b) bare", *OTHERS, "(a) / whole", "whole / (b)", "(b) / OpenVINO f32"]
     print(f"| {' | '.join(head)} | Parts of the whole |\n|" + (len(head) + 1) * " --- |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

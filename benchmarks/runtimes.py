@@ -1,11 +1,12 @@
-"""A model's frozen graph on other runtimes, where they are installed: ONNX Runtime and OpenVINO.
+"""A model on several runtimes: TensorFlow, OpenVINO, and ONNX Runtime where it is installed.
 
-    pip install onnxruntime tf2onnx openvino     (none of them is needed by the application)
+    pip install onnxruntime     (the application does not need it)
     python -m benchmarks.runtimes [--models resnet50 …] [--repeats 15]
 
-Both read the same graph by way of ONNX. Prints, each runtime in a process of its own: seconds until the first answer
-from a file on the disk, imports included; resident memory then; milliseconds of one slice and, of a batch of eight, of
-a slice; and how far logits and feature maps are from TensorFlow's, the latter as a share of their highest value.
+TensorFlow runs the Keras model, frozen; the others read the served graph with its weights in it. Prints, each runtime
+in a process of its own: seconds until the first answer from files on the disk, imports included; resident memory then;
+milliseconds of one slice and, of a batch of eight, of a slice; and how far logits and feature maps are from
+TensorFlow's, the latter as a share of their highest value.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import onnx
 
 from lungapp.registry import DEFAULT_MODEL, get_spec
+from lungapp.runtime import GRAPHS, PICTURES
 from lungapp.settings import WEIGHTS
+from lungapp.weights_io import read_tensors
 
 ROOT = Path(__file__).resolve().parents[1]
-Run = Callable[[np.ndarray], list[np.ndarray]]
+Run = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 MODULES = {
     "onnxruntime": "onnxruntime",
@@ -45,18 +48,21 @@ MIB = 2**20
 
 
 def installed(way: str) -> bool:
-    """Whether ``way`` can be tried here; the graph is converted by tf2onnx."""
-    return all(find_spec(name) is not None for name in (MODULES[way], "tf2onnx"))
+    """Whether ``way`` can be tried here."""
+    return find_spec(MODULES[way]) is not None
 
 
-def to_onnx(graph: Any) -> bytes:
-    """A frozen concrete function as an ONNX model, its batch free."""
-    from tf2onnx.convert import _convert_common
-
-    names = [[tensor.name for tensor in tensors] for tensors in (graph.inputs, graph.outputs)]
-    definition = graph.graph.as_graph_def()
-    model, _ = _convert_common(definition, name="lungapp", input_names=names[0], output_names=names[1], opset=17)
-    return model.SerializeToString()
+def with_weights(model: str) -> bytes:
+    """The served graph of ``model`` with its weights in it, as an ONNX file."""
+    found = onnx.load(GRAPHS / f"{model}.onnx")
+    tensors = read_tensors(WEIGHTS / f"{model}.safetensors")
+    pictures = [item for item in found.graph.input if item.name == PICTURES]
+    del found.graph.input[:]
+    found.graph.input.extend(pictures)
+    found.graph.initializer.extend(
+        onnx.numpy_helper.from_array(values.astype(np.float32), name) for name, values in tensors.items()
+    )
+    return found.SerializeToString()
 
 
 def opened(way: str, path: Path) -> Run:
@@ -100,12 +106,10 @@ def measure(way: str, model: str, folder: Path, repeats: int) -> dict[str, float
     start, before = time.perf_counter(), resident()
     pictures = np.load(folder / "pictures.npy")
     if way == "tensorflow":
-        import tensorflow
+        from lungapp.models import load_model
+        from train.frozen import frozen
 
-        from lungapp.inference import LoadedModel
-
-        loaded = LoadedModel(get_spec(model), WEIGHTS)
-        run: Run = lambda batch: [output.numpy() for output in loaded._forward(tensorflow.constant(batch))]  # noqa: E731
+        run: Run = frozen(load_model(get_spec(model), WEIGHTS)[0], get_spec(model))
     else:
         run = opened(way, folder / f"{model}.onnx")
     answers = run(pictures)
@@ -119,16 +123,13 @@ def measure(way: str, model: str, folder: Path, repeats: int) -> dict[str, float
 def convert(models: list[str], folder: Path) -> None:
     """Write the graphs, and eight phantoms as inputs."""
     from examples.phantoms import phantom
-    from lungapp.inference import frozen
-    from lungapp.models import load_model
     from lungapp.preprocessing import to_input
     from lungapp.slices import Slice
 
     items = [Slice(phantom("mass" if seed % 2 else None, seed), "HU") for seed in range(8)]
     np.save(folder / "pictures.npy", np.stack([to_input(item, get_spec(models[0])) for item in items]))
     for model in models:
-        spec = get_spec(model)
-        (folder / f"{model}.onnx").write_bytes(to_onnx(frozen(load_model(spec, WEIGHTS)[0], spec)))
+        (folder / f"{model}.onnx").write_bytes(with_weights(model))
 
 
 def row(way: str, model: str, folder: Path, repeats: int) -> str:

@@ -15,7 +15,7 @@ Two nouns and a verb::
     analysis = Engine().analyse(read_slice("examples/phantom-mass.png"))
     print(analysis.prediction.label, analysis.prediction.scores())
 
-Importing this package loads no TensorFlow; the first analysis does. Research software: it does not diagnose.
+Importing this package loads no model; the first analysis does. Research software: it does not diagnose.
 """
 
 from lungapp.engine import Engine

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -33,11 +32,10 @@ from lungapp.slices import Slice
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     options = _parse(arguments)
     try:
         settings = Settings.from_env()
-        engine = Engine(settings.weights)
+        engine = Engine(settings.weights, settings.precision)
         model = options.model or settings.default_model
         options.overlay and options.overlay.mkdir(parents=True, exist_ok=True)
     except (LungAppError, OSError) as error:

@@ -13,6 +13,7 @@ from typing import Any
 from lungapp.errors import WeightsMismatch, WeightsMissing
 from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.results import Status
+from lungapp.weights_io import digest_of
 
 ENSEMBLE = "ensemble"
 """Names the mean of all models' calibrated probabilities, and its card."""
@@ -84,6 +85,27 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
     if not usable:
         raise WeightsMismatch(f"Expected {path.name} to state temperature and confident_above. Received: no such.")
     return card
+
+
+def checked_weights(spec: ModelSpec, folder: Path) -> tuple[Path, ModelCard]:
+    """The weights file of ``spec`` in ``folder`` and its card, which names just these bytes.
+
+    Raises
+    ------
+    WeightsMissing : card or weights file is absent.
+    WeightsMismatch : the card belongs to another spec or another file.
+    """
+    card = read_card(spec, folder)
+    path = folder / f"{spec.name}.safetensors"
+    if not path.is_file():
+        raise WeightsMissing(f"Expected the weights file {path.name} beside its card. Received: no such file.")
+    try:
+        digest = digest_of(path)
+    except OSError as error:
+        raise WeightsMissing(f"Expected {path.name} to be readable. Received: {type(error).__name__}.") from error
+    if digest != card.weights_sha256:
+        raise WeightsMismatch(f"Expected {path.name} to have the digest its card names. Received: another file.")
+    return path, card
 
 
 def read_ensemble_card(folder: Path) -> ModelCard:

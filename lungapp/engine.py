@@ -1,6 +1,6 @@
 """The only orchestrator: slice → gate → model input → one forward pass → probabilities and activation maps.
 
-TensorFlow is imported when the first model is loaded, not before, so the page is up while it loads.
+OpenVINO is imported when the first model is loaded; TensorFlow only for explanations that need gradients.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class Engine:
     raises its own `WeightsError` and leaves the others working.
     """
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
-        self._weights = Path(weights)
+    def __init__(self, weights: Path = WEIGHTS, precision: str = "f32", threads: int = 0) -> None:
+        """``precision`` and ``threads`` as for `lungapp.runtime.open_graph`."""
+        self._weights, self._compute = Path(weights), (precision, threads)
         self._loaded: dict[str, LoadedModel] = {}
         self._failed: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -207,7 +208,7 @@ class Engine:
                 from lungapp.inference import LoadedModel
 
                 try:
-                    self._loaded[spec.name] = LoadedModel(spec, self._weights)
+                    self._loaded[spec.name] = LoadedModel(spec, self._weights, *self._compute)
                 except Exception as error:
                     known = isinstance(error, LungAppError)
                     self._failed[spec.name] = str(error) if known else f"Unexpected {type(error).__name__}."

@@ -1,24 +1,24 @@
-"""One model, ready to serve: a frozen graph that yields feature maps and logits in one pass."""
+"""One model, ready to serve: a compiled graph that yields feature maps and logits in one pass."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from lungapp.batching import Batcher
-from lungapp.models import load_model
+from lungapp.cards import checked_weights
 from lungapp.registry import ModelSpec
 from lungapp.results import Prediction
-from lungapp.saliency import class_weights, gradcam, has_finer_classes, shares
+from lungapp.runtime import open_graph
+from lungapp.saliency import class_weights, gradcam, shares
+from lungapp.weights_io import read_tensors
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Output(NamedTuple):
@@ -34,19 +34,35 @@ class Output(NamedTuple):
 
 
 class LoadedModel:
-    """The weights of ``spec`` in ``folder``, compiled and warmed. Raises `WeightsError` kinds; see `load_model`.
+    """The weights of ``spec`` in ``folder``, compiled and warmed; ``precision`` and ``threads`` as for `open_graph`.
 
     Safe under concurrent calls, which are taken together (`lungapp.batching`): one pass of the model runs at a time.
+
+    Raises
+    ------
+    WeightsError : see `checked_weights` and `open_graph`.
     """
 
-    def __init__(self, spec: ModelSpec, folder: Path) -> None:
-        self.spec = spec
-        self.model, self.card = load_model(spec, folder)
-        self._class_weights = class_weights(self.model)
-        self._forward = frozen(self.model, spec)
+    def __init__(self, spec: ModelSpec, folder: Path, precision: str = "f32", threads: int = 0) -> None:
+        self.spec, self._folder = spec, folder
+        path, self.card = checked_weights(spec, folder)
+        tensors = read_tensors(path)
+        self._forward = open_graph(spec.name, tensors, precision, threads)
         self._queue = Batcher(self._pass)
-        self.run(np.zeros(spec.input_shape, np.float32))
-        _give_memory_back()
+        warm = self.run(np.zeros(spec.input_shape, np.float32))
+        self._class_weights = class_weights(tensors, warm.features.shape[-1])
+        self._keras: keras.Model | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def model(self) -> keras.Model:
+        """The same network in Keras, for the methods that need gradients; TensorFlow is imported on its first use."""
+        from lungapp.models import load_model
+
+        with self._lock:
+            if self._keras is None:
+                self._keras, _ = load_model(self.spec, self._folder)
+            return self._keras
 
     def run(self, picture: np.ndarray) -> Output:
         """The one pass over one picture (size, size, 1) float32. Raises `Busy` where too many wait for it."""
@@ -57,8 +73,9 @@ class LoadedModel:
         return self._queue.ask(pictures, patient=True)
 
     def _pass(self, pictures: np.ndarray) -> list[Output]:
-        outputs = [output.numpy() for output in self._forward(tf.constant(pictures))]
-        return [Output(*parts) for parts in zip(*outputs, strict=True)]
+        features, logits, *finer = self._forward(pictures)
+        finer = finer or [np.zeros_like(logits)[..., None]]
+        return [Output(*parts) for parts in zip(features, logits, *finer, strict=True)]
 
     def predict(self, logits: np.ndarray) -> Prediction:
         """Calibrated probabilities and status from logits (labels,)."""
@@ -96,26 +113,3 @@ class LoadedModel:
             method,
             progress,
         )
-
-
-def _give_memory_back() -> None:
-    """Tracing and freezing take a gigabyte for a moment, which glibc keeps unless it is asked; others have no such."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def frozen(model: keras.Model, spec: ModelSpec):
-    """A concrete function (batch, size, size, 1) → `Output` of batches, with the weights folded in as constants.
-
-    Several times faster than calling the Keras model: no Python per layer, and batch normalisation is folded away.
-    """
-    logits = model.get_layer("logits").output
-    if has_finer_classes(model):
-        finer = model.get_layer("finer_by_label").output
-    else:
-        finer = keras.ops.zeros_like(logits[..., None])
-    view = keras.Model(model.input, [model.get_layer(spec.target_layer).output, logits, finer])
-    signature = tf.TensorSpec((None, *spec.input_shape), tf.float32)
-    traced = tf.function(lambda batch: view(batch, training=False)).get_concrete_function(signature)
-    return convert_variables_to_constants_v2(traced)

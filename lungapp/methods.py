@@ -1,4 +1,4 @@
-"""The ways to explain a score: what the engine accepts, the page offers and the documents name. Free of TensorFlow."""
+"""The ways to explain a score: what the engine accepts, the page offers and the documents name."""
 
 from __future__ import annotations
 

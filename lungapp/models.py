@@ -13,10 +13,10 @@ from pathlib import Path
 import keras
 from keras import layers, ops
 
-from lungapp.cards import ModelCard, read_card
-from lungapp.errors import UnknownModel, WeightsMismatch, WeightsMissing
+from lungapp.cards import ModelCard, checked_weights
+from lungapp.errors import UnknownModel
 from lungapp.registry import ModelSpec
-from lungapp.weights_io import digest_of, read_weights
+from lungapp.weights_io import read_weights
 
 GREY_MEAN, GREY_SPREAD = 0.5, 0.3
 """Roughly those of a body crop; the two networks of our own scale their input by them."""
@@ -43,19 +43,9 @@ def load_model(spec: ModelSpec, folder: Path) -> tuple[keras.Model, ModelCard]:
 
     Raises
     ------
-    WeightsMissing : card or weights file is absent.
-    WeightsMismatch : digest, spec or shapes do not match the card.
+    WeightsError : see `checked_weights` and `read_weights`.
     """
-    card = read_card(spec, folder)
-    path = folder / f"{spec.name}.safetensors"
-    if not path.is_file():
-        raise WeightsMissing(f"Expected the weights file {path.name} beside its card. Received: no such file.")
-    try:
-        digest = digest_of(path)
-    except OSError as error:
-        raise WeightsMissing(f"Expected {path.name} to be readable. Received: {type(error).__name__}.") from error
-    if digest != card.weights_sha256:
-        raise WeightsMismatch(f"Expected {path.name} to have the digest its card names. Received: another file.")
+    path, card = checked_weights(spec, folder)
     model = build_model(spec)
     read_weights(model, path)
     return model, card

@@ -1,4 +1,4 @@
-"""Plain result types: what the gate found, what a model said, where it looked. Free of TensorFlow."""
+"""Plain result types: what the gate found, what a model said, where it looked."""
 
 from __future__ import annotations
 

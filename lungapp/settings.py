@@ -14,6 +14,7 @@
     LUNGAPP_WEIGHTS_REPO     "owner/name" of a model repository on the Hub, instead of a folder (default none)
     LUNGAPP_WEIGHTS_REVISION its commit, 40 hexadecimal digits; demanded with it
     LUNGAPP_USERS            who may log in, see `lungapp.users`                 (default: no login)
+    LUNGAPP_PRECISION        "f32" or "bf16", faster where the processor has it, see docs/speed.md (default f32)
     LUNGAPP_LOG              "off", "analyses" or "requests" (both), as lines of JSON on the error output (default off)
 
 An unset or empty variable means the default. Host and port are Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
@@ -49,6 +50,9 @@ RANGES: dict[str, tuple[int, int]] = {
 }
 """What each limit may be set to; ``max_pixels`` stays below the 179 million from which Pillow opens no image at all."""
 
+PRECISIONS = ("f32", "bf16")
+"""What the models may be computed in, the default first. bf16 moves probabilities by up to 0.011."""
+
 LOGS = ("off", "analyses", "requests")
 """What may be logged, the default first; each includes the one before."""
 
@@ -66,6 +70,7 @@ class Settings:
     weights_revision: str = ""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     log: str = "off"
+    precision: str = PRECISIONS[0]
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -86,6 +91,7 @@ class Settings:
             weights_revision=revision,
             users=read_users(users) if (users := environ.get("LUNGAPP_USERS", "").strip()) else {},
             log=_choice(environ, "LUNGAPP_LOG", LOGS),
+            precision=_choice(environ, "LUNGAPP_PRECISION", PRECISIONS),
         )
 
 

@@ -29,6 +29,7 @@ def test_every_variable_is_read(tmp_path):
             "LUNGAPP_WEIGHTS": str(tmp_path),
             "LUNGAPP_DEFAULT_MODEL": MODELS[0].name,
             "LUNGAPP_DATA": str(tmp_path),
+            "LUNGAPP_PRECISION": "bf16",
         }
     )
     assert settings.limits.max_bytes == 1048576
@@ -36,6 +37,7 @@ def test_every_variable_is_read(tmp_path):
     assert settings.weights == tmp_path
     assert settings.default_model == MODELS[0].name
     assert settings.data == tmp_path
+    assert settings.precision == "bf16"
 
 
 def test_the_process_environment_is_the_default(monkeypatch):
@@ -57,6 +59,7 @@ def test_empty_means_default(name):
         ("LUNGAPP_MAX_BYTES", "9" * 5000),
         *[(name, str(value)) for name, (low, high) in LIMITS.items() for value in (low - 1, high + 1)],
         ("LUNGAPP_WEIGHTS", "/no/such/folder"),
+        ("LUNGAPP_PRECISION", "fp16"),
         ("LUNGAPP_DEFAULT_MODEL", "vgg16"),
         ("LUNGAPP_DATA", "/no/such/folder"),
         ("LUNGAPP_MCP", "yes"),

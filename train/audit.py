@@ -23,16 +23,18 @@ import numpy as np
 
 from lungapp.cards import ModelCard, read_card, shipped, write_card
 from lungapp.errors import LungAppError
-from lungapp.inference import Output, frozen
+from lungapp.inference import Output
 from lungapp.models import load_model
 from lungapp.registry import LABELS, ModelSpec, get_spec
 from lungapp.saliency import class_weights, gradcam, shares
 from lungapp.settings import WEIGHTS
+from lungapp.weights_io import tensors_of
 from train.audit_document import DOCUMENT, render_document
 from train.audit_plots import FIGURES_PICTURE, PICTURES, draw_conditions, plot_audit
 from train.audit_words import words
 from train.conditions import CONDITIONS, lung_region
 from train.data import find_dataset
+from train.frozen import frozen
 from train.metrics import FIGURES
 from train.pipeline import Part, entries_of, load_part
 from train.predict import Predictions
@@ -81,11 +83,12 @@ def attention(model: keras.Model, part: Part, batch: int = 32) -> tuple[np.ndarr
     size : (n,) float, the lung region's share of the body: what a map that is the same all over the body would give.
     """
     spec = ModelSpec(model.name, model.name, "", size=part.inputs.shape[1])
-    forward, weights = frozen(model, spec), class_weights(model)
+    channels = model.get_layer(spec.target_layer).output.shape[-1]
+    forward, weights = frozen(model, spec), class_weights(tensors_of(model), channels)
     inside, size = np.full(len(part.labels), np.nan), np.full(len(part.labels), np.nan)
     for start in range(0, len(part.labels), batch):
         pictures = part.inputs[start : start + batch]
-        outputs = Output(*(output.numpy() for output in forward(keras.ops.convert_to_tensor(pictures))))
+        outputs = forward(pictures)
         for place, picture in enumerate(pictures[..., 0], start):
             own = Output(*(output[place - start] for output in outputs))
             label = part.labels[place]

@@ -16,7 +16,11 @@ import numpy as np
 from keras import layers
 
 from lungapp.models import FLATTENED_SCALE
-from lungapp.saliency import has_finer_classes
+
+
+def has_finer_classes(model: keras.Model) -> bool:
+    """Whether the labels of ``model`` also sum finer classes, the layer ``finer_by_label``."""
+    return any(layer.name == "finer_by_label" for layer in model.layers)
 
 
 def with_group_head(model: keras.Model, groups: int) -> keras.Model:

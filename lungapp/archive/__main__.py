@@ -66,6 +66,7 @@ def _run(options: argparse.Namespace, parts: Parts) -> Outcome:
         limits=settings.limits,
         override=options.override,
         hash_paths=options.hash_paths,
+        precision=settings.precision,
     )
     threads = 0 if options.address else max(1, CORES // options.workers)
     cards = Engine(settings.weights).cards()

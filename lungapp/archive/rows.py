@@ -42,7 +42,7 @@ class Job:
     ----------
     model : a model's name, or ``"all"``.
     hash_paths : whether rows carry a digest in place of the path.
-    engine : makes the engine out of the folder of weights, in each worker once.
+    engine : makes the engine out of the folder of weights, the precision and a number of threads, in each worker once.
     """
 
     source: str
@@ -51,11 +51,13 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     override: bool = False
     hash_paths: bool = False
+    precision: str = "f32"
     engine: Any = Engine
 
     def settings(self, cards: Sequence[ModelCard]) -> str:
         """What was asked for, and of which weights, as JSON: the same in all rows of a result."""
         asked = {"model": self.model, "override": self.override, "hash_paths": self.hash_paths}
+        asked["precision"] = self.precision
         weights = {card.name: card.weights_sha256 for card in cards if self.model in (ALL, card.name)}
         return json.dumps(asked | {"weights": weights, "limits": asdict(self.limits)}, sort_keys=True)
 

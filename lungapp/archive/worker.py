@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -25,12 +24,9 @@ class Worker:
 
     def __init__(self, job: Job, threads: int = 0) -> None:
         """``threads`` of the model's own, as many as there are cores where 0."""
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        if threads:
-            os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
         self._job = job
         self._source = Source(job.source)
-        self._engine = job.engine(job.weights)
+        self._engine = job.engine(job.weights, job.precision, threads)
         self._cards = self._engine.cards()
 
     def score(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:

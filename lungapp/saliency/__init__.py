@@ -4,6 +4,6 @@
 tf-keras-vis, which is imported only when one of them is asked for.
 """
 
-from lungapp.saliency.one_pass import class_weights, gradcam, has_finer_classes, shares
+from lungapp.saliency.one_pass import class_weights, gradcam, shares
 
-__all__ = ["class_weights", "gradcam", "has_finer_classes", "shares"]
+__all__ = ["class_weights", "gradcam", "shares"]

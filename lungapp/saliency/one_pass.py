@@ -8,27 +8,28 @@ label's logit also sums finer classes, the gradient weighs their kernels by each
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Mapping
+
 import numpy as np
 
 
-def class_weights(model: keras.Model) -> np.ndarray:
+def class_weights(tensors: Mapping[str, np.ndarray], channels: int) -> np.ndarray:
     """(channels, labels, finer) float32: Grad-CAM's weight of every feature map, up to a positive scale.
 
     ``finer`` is 1 where a label has no finer classes. A map's weight for a label is the mean over its finer classes,
     weighed by their `shares`. The dense kernel has one row per position and channel (positions first); the mean
     gradient over positions is the mean of the rows of a channel.
+
+    Parameters
+    ----------
+    tensors : the model's weights by their Keras paths (`lungapp.weights_io.tensors_of`).
+    channels : of the feature maps.
     """
-    if not has_finer_classes(model):
-        return _by_channel(model, "logits")[..., None]
-    labels, finer = model.get_layer("finer_by_label").output.shape[1:]
-    fine = _by_channel(model, "finer_logits").reshape(-1, labels, finer)
-    return (_by_channel(model, "label_logits")[..., None] + fine) / 2
-
-
-def has_finer_classes(model: keras.Model) -> bool:
-    """Whether the labels of ``model`` also sum finer classes, the layer ``finer_by_label``."""
-    return any(layer.name == "finer_by_label" for layer in model.layers)
+    if "finer_logits/kernel" not in tensors:
+        return _by_channel(tensors["logits/kernel"], channels)[..., None]
+    coarse = _by_channel(tensors["label_logits/kernel"], channels)
+    fine = _by_channel(tensors["finer_logits/kernel"], channels).reshape(*coarse.shape, -1)
+    return (coarse[..., None] + fine) / 2
 
 
 def shares(finer: np.ndarray) -> np.ndarray:
@@ -37,10 +38,8 @@ def shares(finer: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def _by_channel(model: keras.Model, layer: str) -> np.ndarray:
-    channels = model.get_layer("features").output.shape[-1]
-    kernel = keras.ops.convert_to_numpy(model.get_layer(layer).kernel)
-    return kernel.reshape(-1, channels, kernel.shape[-1]).mean(axis=0)
+def _by_channel(kernel: np.ndarray, channels: int) -> np.ndarray:
+    return kernel.astype(np.float32).reshape(-1, channels, kernel.shape[-1]).mean(axis=0)
 
 
 def gradcam(features: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -85,7 +85,7 @@ def page_options(settings: Settings, examples: Path = EXAMPLES, engine: Engine |
     ``engine`` is asked how the models are; without one, a new one over the settings' weights is.
     """
     return {
-        **around(engine or Engine(settings.weights), settings, examples),
+        **around(engine or Engine(settings.weights, settings.precision), settings, examples),
         "theme": build_theme(),
         "css_paths": [STYLE, viewer.STYLE],
         "head": f"{HEAD}<script>{viewer.SCRIPT.read_text(encoding='utf-8')}</script>",

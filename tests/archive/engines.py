@@ -32,8 +32,8 @@ class Deadly(Engine):
 class DiesOnce(Engine):
     """Dies in the middle of its first work, and never again: ``died`` beside the weights tells."""
 
-    def __init__(self, weights: Path) -> None:
-        super().__init__(weights)
+    def __init__(self, weights: Path, *options: Any) -> None:
+        super().__init__(weights, *options)
         self._mark = weights / "died"
 
     def analyse_series(self, entries: Iterable[Entry], *options: Any, **more: Any) -> Iterator[Any]:

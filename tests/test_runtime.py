@@ -1,0 +1,114 @@
+"""The served graphs: they are what the networks are, and answer as Keras does."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from lungapp.cards import shipped
+from lungapp.errors import WeightsMismatch
+from lungapp.models import build_model, load_model
+from lungapp.preprocessing import to_input
+from lungapp.registry import LABELS, MODELS, get_spec
+from lungapp.runtime import GRAPHS, open_graph
+from lungapp.settings import WEIGHTS
+from lungapp.weights_io import read_tensors, tensors_of
+from train.graphs import outputs_of, to_onnx
+
+every_model = pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+every_shipped_model = pytest.mark.parametrize("spec", shipped(WEIGHTS), ids=lambda spec: spec.name)
+
+AGREE = 1e-4
+"""Of probabilities and logits; of feature maps, as a share of their highest value."""
+
+
+@pytest.fixture(scope="module")
+def pictures(thorax) -> np.ndarray:
+    """Three pictures (3, 224, 224, 1): a slice, what is left of one, and noise."""
+    picture = to_input(thorax, MODELS[0])
+    noise = np.random.default_rng(0).random(picture.shape, np.float32)
+    return np.stack([picture, picture[::-1] * 0.5, noise])
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@every_model
+def test_the_committed_graph_is_the_network(spec):
+    """After a change of `lungapp.models`: python -m train.graphs"""
+    assert (GRAPHS / f"{spec.name}.onnx").read_bytes() == to_onnx(build_model(spec), spec).SerializeToString(
+        deterministic=True
+    )
+
+
+@every_model
+def test_a_graph_holds_no_weights(spec):
+    graph = onnx.load(GRAPHS / f"{spec.name}.onnx").graph
+    assert max(np.prod(constant.dims) for constant in graph.initializer) < 100
+
+
+@every_shipped_model
+def test_keras_and_the_graph_agree(spec, pictures):
+    model, _ = load_model(spec, WEIGHTS)
+    outputs = outputs_of(model, spec)
+    theirs = keras.Model(model.input, list(outputs.values())).predict(pictures, verbose=0)
+    ours = open_graph(spec.name, read_tensors(WEIGHTS / f"{spec.name}.safetensors"))(pictures)
+    assert [found.shape for found in ours] == [found.shape for found in theirs]
+    found, expected = (dict(zip(outputs, values, strict=True)) for values in (ours, theirs))
+    assert np.abs(found["features"] - expected["features"]).max() < AGREE * expected["features"].max()
+    assert np.abs(found["logits"] - expected["logits"]).max() < AGREE
+    assert np.abs(softmax(found["logits"]) - softmax(expected["logits"])).max() < AGREE
+    if "finer" in outputs:
+        assert np.abs(found["finer"] - expected["finer"]).max() < AGREE
+
+
+@every_shipped_model
+def test_a_batch_is_its_pictures_one_by_one(spec, pictures):
+    graph = open_graph(spec.name, read_tensors(WEIGHTS / f"{spec.name}.safetensors"))
+    together = graph(pictures)
+    for number, picture in enumerate(pictures):
+        for one, all_ in zip(graph(picture[None]), together, strict=True):
+            assert np.allclose(one[0], all_[number], atol=AGREE, rtol=AGREE)
+
+
+def test_an_answer_outlives_the_next(pictures):
+    graph = open_graph("basic_cnn", tensors_of(build_model(get_spec("basic_cnn"))))
+    first = graph(pictures[:1])
+    kept = [found.copy() for found in first]
+    graph(pictures[1:2])
+    assert all(np.array_equal(one, other) for one, other in zip(first, kept, strict=True))
+
+
+@pytest.mark.parametrize("spec", [spec for spec in MODELS if spec.name != "resnet50"], ids=lambda spec: spec.name)
+def test_the_faster_precision_stays_near(spec, pictures):
+    tensors = read_tensors(WEIGHTS / f"{spec.name}.safetensors")
+    exact, fast = (softmax(open_graph(spec.name, tensors, way)(pictures[:1])[1]) for way in ("f32", "bf16"))
+    assert exact.shape == (1, len(LABELS))
+    assert np.abs(exact - fast).max() < 0.02
+
+
+@pytest.mark.parametrize("change", ["missing", "renamed", "shape"])
+def test_other_weights_are_refused(change):
+    tensors = tensors_of(build_model(get_spec("basic_cnn")))
+    name = next(iter(tensors))
+    if change == "missing":
+        del tensors[name]
+    elif change == "renamed":
+        tensors["another"] = tensors.pop(name)
+    else:
+        tensors[name] = tensors[name][:1]
+    with pytest.raises(WeightsMismatch, match=r"Expected the 8 tensors of basic_cnn. Received: .+ different, first"):
+        open_graph("basic_cnn", tensors)
+
+
+def test_an_unknown_layer_is_no_graph():
+    inputs = keras.Input((8, 8, 1))
+    features = keras.layers.Conv2D(2, 3, name="features", padding="same")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(features)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(x))
+    with pytest.raises(NotImplementedError, match="Received: GlobalAveragePooling2D"):
+        to_onnx(model, get_spec("basic_cnn"))
