@@ -4,8 +4,7 @@
 
 The raw pass is the served graph alone, at the same batch size, on inputs that lie ready in memory: what no pipeline can
 beat; "Keras" is the same pass of the frozen Keras model on TensorFlow. All alternate, so that a machine whose speed
-drifts slows all; ratios are those of the medians. The target is
-at least 0.80 for ResNet-50. The small models take less time for a slice than the gate that judges it, so there the gate
+drifts slows all; ratios are those of the medians. The target is at least 0.80. The small models take less time for a slice than the gate that judges it, so there the gate
 sets the pace; "CPU" says how many milliseconds of processor time each way takes for a slice. On two cores of an
 AMD EPYC, one run: ResNet-50 0.91 (24.0 and 21.8 slices a second), Advanced CNN 0.39 (299 and 118), Basic CNN 0.36 (345
 and 123).
@@ -122,9 +121,8 @@ def main() -> None:
         del rows
     print(f"{options.slices} slices of 512 x 512, median of {options.repeats}; {os.cpu_count()} cores, ", end="")
     print(f"batches of {BATCH}, {READERS} readers")
-    print(
-        f"{'model':14}{'raw /s':>10}{'Keras /s':>10}{'ours /s':>10}{'ours / raw':>12}{'ours / Keras':>14}{'raw CPU ms':>12}{'ours CPU':>10}"
-    )
+    heads = {"raw /s": 10, "Keras /s": 10, "ours /s": 10, "ours / raw": 12, "ours / Keras": 14, "raw CPU ms": 12}
+    print(f"{'model':14}" + "".join(f"{head:>{width}}" for head, width in (heads | {"ours CPU": 10}).items()))
     for name in names:
         print(compare(engine, name, series, options.repeats), flush=True)
 
