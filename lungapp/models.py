@@ -49,13 +49,19 @@ def load_model(spec: ModelSpec, folder: Path) -> tuple[keras.Model, ModelCard]:
     card = read_card(spec, folder)
     path = folder / f"{spec.name}.safetensors"
     if not path.is_file():
-        raise WeightsMissing(f"Expected the weights file {path.name} beside its card. Received: no such file.")
+        raise WeightsMissing(
+            "Expected the weights file {file} beside its card. Received: no such file.", file=path.name
+        )
     try:
         digest = digest_of(path)
     except OSError as error:
-        raise WeightsMissing(f"Expected {path.name} to be readable. Received: {type(error).__name__}.") from error
+        raise WeightsMissing(
+            "Expected {file} to be readable. Received: {kind}.", file=path.name, kind=type(error).__name__
+        ) from error
     if digest != card.weights_sha256:
-        raise WeightsMismatch(f"Expected {path.name} to have the digest its card names. Received: another file.")
+        raise WeightsMismatch(
+            "Expected {file} to have the digest its card names. Received: another file.", file=path.name
+        )
     model = build_model(spec)
     read_weights(model, path)
     return model, card

@@ -41,15 +41,22 @@ def read_weights(model: keras.Model, path: Path) -> None:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsMismatch(f"Expected {path.name} to be a safetensors file. Received: a damaged one.") from error
+        raise WeightsMismatch(
+            "Expected {file} to be a safetensors file. Received: a damaged one.", file=path.name
+        ) from error
     variables = _variables(model)
     expected = {variable.path: tuple(variable.shape) for variable in variables}
     received = {name: value.shape for name, value in tensors.items()}
     if expected != received:
         odd = sorted(name for name in expected.keys() | received.keys() if expected.get(name) != received.get(name))
         raise WeightsMismatch(
-            f"Expected the {len(expected)} tensors of {model.name}. Received: {len(received)}, "
-            f"{len(odd)} of them different, first {odd[0]}"
+            "Expected the {expected} tensors of {model}. Received: {received}, {different} of them different, first "
+            "{first}",
+            expected=len(expected),
+            model=model.name,
+            received=len(received),
+            different=len(odd),
+            first=odd[0],
         )
     for variable in variables:
         variable.assign(tensors[variable.path].astype(np.float32))
