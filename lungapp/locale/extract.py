@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 ERRORS = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.LungAppError)}
 
-CALLS = {"say", "mark", "Text", "plural"} | ERRORS
+CALLS = {"say", "say_html", "mark", "Text", "plural"} | ERRORS
 
 
 class Found(NamedTuple):

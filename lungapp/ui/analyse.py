@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from lungapp.texts import Text, mark
 from lungapp.ui import panels, viewer, words
 from lungapp.ui.downloads import build_downloads, offer
 from lungapp.ui.examples import Example, find_examples, pick
-from lungapp.ui.language import say
+from lungapp.ui.language import say, say_html
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
 from lungapp.ui.neighbours import comparison
@@ -275,7 +274,7 @@ def _build_examples(examples: list[Example], file: gr.File) -> None:
     if not examples:
         return
     with gr.Column(elem_id="la-examples"):
-        gr.HTML(composed(lambda: f'<h2 class="la-heading">{escape(say("Examples"))}</h2>'))
+        gr.HTML(composed(lambda: f'<h2 class="la-heading">{say_html("Examples")}</h2>'))
         for example in examples:
             # A data URI needs no file; Gradio takes file data here too, though its types do not say so.
             icon: Any = {"path": example.path.name, "url": example.thumbnail}

@@ -9,7 +9,7 @@ from lungapp.report.facts import STATUS
 from lungapp.results import Analysis, Prediction
 from lungapp.ui import words
 from lungapp.ui.figures import held_out
-from lungapp.ui.language import say
+from lungapp.ui.language import say, say_html
 from lungapp.ui.models import Records
 
 
@@ -26,7 +26,7 @@ def each_model(analysis: Analysis, records: Records) -> str:
     if analysis.ensemble is None:
         return ""
     shown = "".join(_model(item, records, analysis.overridden) for item in analysis.predictions)
-    return f'<div><h3 class="la-heading">{escape(say(words.EACH_MODEL))}</h3><div class="la-each">{shown}</div></div>'
+    return f'<div><h3 class="la-heading">{say_html(words.EACH_MODEL)}</h3><div class="la-each">{shown}</div></div>'
 
 
 def bars(prediction: Prediction, name: str = "") -> str:
@@ -42,7 +42,7 @@ def bars(prediction: Prediction, name: str = "") -> str:
 
 def chip(prediction: Prediction) -> str:
     """The status as a word on its colour."""
-    return f'<span class="la-chip la-is-{prediction.status}">{escape(say(STATUS[prediction.status]))}</span>'
+    return f'<span class="la-chip la-is-{prediction.status}">{say_html(STATUS[prediction.status])}</span>'
 
 
 def _model(prediction: Prediction, records: Records, overridden: bool) -> str:

@@ -17,7 +17,7 @@ from lungapp.texts import mark
 from lungapp.ui.about import build_about_tab
 from lungapp.ui.analyse import build_analyse_tab
 from lungapp.ui.api import build_api
-from lungapp.ui.language import PARAMETER, current, say
+from lungapp.ui.language import PARAMETER, current, say, say_html
 from lungapp.ui.models import Records, build_models_tab
 from lungapp.ui.performance import build_performance_tab
 from lungapp.ui.series import ANALYSIS_TAB, build_series_tab
@@ -77,12 +77,12 @@ def header() -> str:
     told = say("Scores a chest CT slice as normal, benign or malignant, and shows where the model looked.")
     return (
         f'<header class="la-header"><div><h1>LungApp</h1><p>{escape(told)}</p></div>'
-        f'<nav class="la-languages" aria-label="{escape(say("Language"))}"><ul>{links}</ul></nav></header>'
+        f'<nav class="la-languages" aria-label="{say_html("Language")}"><ul>{links}</ul></nav></header>'
     )
 
 
 def notice() -> str:
-    return f'<p class="la-notice" role="note">{escape(say(NOTICE))}</p>'
+    return f'<p class="la-notice" role="note">{say_html(NOTICE)}</p>'
 
 
 def _read_records(engine: Engine) -> Records:

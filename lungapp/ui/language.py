@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -33,6 +34,11 @@ def current() -> str:
 def say(text: str, /, **values: Any) -> str:
     """``text`` in the current language as plain text, with ``values`` put into its braces."""
     return translate(text, current(), **values)
+
+
+def say_html(text: str, /, **values: Any) -> str:
+    """The same for HTML, in an element or between double quotes."""
+    return escape(say(text, **values), quote=False).replace('"', "&quot;")
 
 
 def speaking(language: str, work: Callable[[], Any]) -> Any:

@@ -14,7 +14,7 @@ from lungapp.results import Analysis, QualityReport
 from lungapp.texts import mark
 from lungapp.ui import compare, words
 from lungapp.ui.figures import find, held_out
-from lungapp.ui.language import say
+from lungapp.ui.language import say, say_html
 from lungapp.ui.models import Records
 from lungapp.ui.viewer import image
 
@@ -22,8 +22,7 @@ from lungapp.ui.viewer import image
 def empty() -> str:
     """What stands where the answer will be."""
     return (
-        f'<section class="la-card la-empty"><h2>{escape(say("No slice yet"))}</h2><p>{escape(_invitation())}</p>'
-        "</section>"
+        f'<section class="la-card la-empty"><h2>{say_html("No slice yet")}</h2><p>{escape(_invitation())}</p></section>'
     )
 
 
@@ -37,7 +36,7 @@ def _invitation() -> str:
 
 def loading(warming: bool = False) -> str:
     """Shown while a new slice is read and scored; ``warming``: while the models are being loaded, too."""
-    reason = f"<p>{escape(say('This takes a second or two.'))}</p>"
+    reason = f"<p>{say_html('This takes a second or two.')}</p>"
     if warming:
         told = say(
             "The models are being loaded; after a start this takes some seconds, up to a minute on a busy computer. "
@@ -45,7 +44,7 @@ def loading(warming: bool = False) -> str:
         )
         reason = f'<p role="status">{escape(told)}</p>'
     return (
-        f'<section class="la-card la-loading"><h2>{escape(say("Analysing the slice"))}</h2>'
+        f'<section class="la-card la-loading"><h2>{say_html("Analysing the slice")}</h2>'
         f'<div class="la-progress"></div>{reason}</section>'
     )
 
@@ -53,7 +52,7 @@ def loading(warming: bool = False) -> str:
 def failure(message: str, advice: str) -> str:
     """A message where the answer would be; both arguments are plain text."""
     return (
-        f'<section class="la-card la-failure" role="alert"><h2>{escape(say("No answer for this file"))}</h2>'
+        f'<section class="la-card la-failure" role="alert"><h2>{say_html("No answer for this file")}</h2>'
         f"<p>{escape(message)}</p><p>{escape(advice)}</p></section>"
     )
 
@@ -65,12 +64,12 @@ def answer(analysis: Analysis, records: Records) -> str:
     """
     prediction = analysis.prediction
     card = records.get(prediction.model) if prediction else None
-    word = escape(say(STATUS[analysis.status]))
+    word = say_html(STATUS[analysis.status])
     sentence = escape(words.status(analysis.status, find(card or {}, "calibration") or {}))
     if prediction is None:
         return _card("rejected", f"<div><h2>{word}</h2><p>{sentence}</p></div>{_findings(analysis.quality)}")
     if analysis.overridden:
-        sentence = escape(say(words.NO_RELIANCE))
+        sentence = say_html(words.NO_RELIANCE)
     model = mark("The mean of all models") if prediction.model == ENSEMBLE else get_spec(prediction.model).title
     given = say(
         "{model} gives this slice a probability of {share} for {label}.",
@@ -79,15 +78,13 @@ def answer(analysis: Analysis, records: Records) -> str:
         label=prediction.label,
     )
     head = (
-        f'<p class="la-eyebrow">{escape(say("Predicted class"))}</p><h2>{escape(words.capital(prediction.label))}'
+        f'<p class="la-eyebrow">{say_html("Predicted class")}</p><h2>{escape(words.capital(prediction.label))}'
         f" {compare.chip(prediction)}</h2><p>{escape(given)} {sentence}</p>"
     )
     if analysis.overridden:
-        head = f'<p class="la-insisted" role="alert">{escape(say(words.OVERRIDDEN))}</p>{head}'
+        head = f'<p class="la-insisted" role="alert">{say_html(words.OVERRIDDEN)}</p>{head}'
     record = "" if analysis.overridden else escape(held_out(card, prediction.probability))
-    record = (
-        f'<p class="la-record"><strong>{escape(say("How far to trust it."))}</strong> {record}</p>' if record else ""
-    )
+    record = f'<p class="la-record"><strong>{say_html("How far to trust it.")}</strong> {record}</p>' if record else ""
     body = (
         f'<div class="la-two"><div>{head}</div>{compare.bars(prediction)}</div>{compare.agreement(analysis)}'
         f"{_findings(analysis.quality)}{record}{compare.each_model(analysis, records)}"
@@ -102,7 +99,7 @@ def background(analysis: Analysis, notes: tuple[str, ...] = ()) -> str:
     """
     info, parts = analysis.slice.info, []
     for title, lines in ((say("How the file was read"), (*notes, *info.notes)), (say("Privacy"), words.receipt(info))):
-        rows = "".join(f"<li>{escape(say(line))}</li>" for line in lines)
+        rows = "".join(f"<li>{say_html(line)}</li>" for line in lines)
         parts.append(f"<h3>{escape(title)}</h3><ul>{rows}</ul>" if rows else "")
     if analysis.model_input is not None:
         grey = np.rint(analysis.model_input * 255).astype(np.uint8)
@@ -110,10 +107,10 @@ def background(analysis: Analysis, notes: tuple[str, ...] = ()) -> str:
         picture = image(np.repeat(grey[..., None], 3, axis=2), text)
         how = words.model_input(analysis.model_input.shape, analysis.slice.unit)
         parts.append(
-            f'<figure><div class="la-given">{picture}</div><figcaption><strong>{escape(say(words.GIVEN))}</strong>'
+            f'<figure><div class="la-given">{picture}</div><figcaption><strong>{say_html(words.GIVEN)}</strong>'
             f" {escape(how)}</figcaption></figure>"
         )
-    summary = escape(say(words.BACKGROUND))
+    summary = say_html(words.BACKGROUND)
     return f'<details class="la-background"><summary>{summary}</summary>{"".join(parts)}</details>'
 
 
@@ -124,5 +121,5 @@ def _card(kind: str, body: str) -> str:
 def _findings(quality: QualityReport) -> str:
     if not quality.findings:
         return ""
-    rows = "".join(f'<li class="la-{f.severity}">{escape(say(f.message))}</li>' for f in quality.findings)
-    return f'<div class="la-findings"><h3>{escape(say("Input check"))}</h3><ul>{rows}</ul></div>'
+    rows = "".join(f'<li class="la-{f.severity}">{say_html(f.message)}</li>' for f in quality.findings)
+    return f'<div class="la-findings"><h3>{say_html("Input check")}</h3><ul>{rows}</ul></div>'

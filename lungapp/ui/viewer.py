@@ -24,7 +24,7 @@ from lungapp.rendering import outline_hottest, render_colour_bar, render_grey, r
 from lungapp.results import ActivationMap
 from lungapp.slices import PRESETS, Slice, Window
 from lungapp.ui import words
-from lungapp.ui.language import say
+from lungapp.ui.language import say, say_html
 
 SCRIPT = Path(__file__).with_suffix(".js")
 STYLE = Path(__file__).with_suffix(".css")
@@ -42,7 +42,8 @@ def pictures(item: Slice, maps: Sequence[ActivationMap] = ()) -> str:
     overlays = [_overlay(item, grey, found, len(maps) > 1) for found in maps]
     kind = "la-single" if not maps else "la-several" if len(maps) > 1 else ""
     divider = (
-        f'<label class="la-divider">{escape(say(words.DIVIDER))} <input type="range" data-do="split" min="0" max="100" value="50">'
+        f'<label class="la-divider">{say_html(words.DIVIDER)} '
+        '<input type="range" data-do="split" min="0" max="100" value="50">'
         "</label>"
         if maps
         else ""
@@ -53,7 +54,7 @@ def pictures(item: Slice, maps: Sequence[ActivationMap] = ()) -> str:
         f'data-rows="{grey.shape[0]}" data-columns="{grey.shape[1]}" data-layout="side"{held}>'
         f"{_tools(bool(maps), bool(held))}"
         f'<div class="la-pictures {kind}">{plain}{"".join(overlays)}</div>{divider}'
-        f'<p class="la-keys" id="la-keys">{escape(say(words.KEYS))}</p></la-viewer>{_legend() if maps else ""}'
+        f'<p class="la-keys" id="la-keys">{say_html(words.KEYS)}</p></la-viewer>{_legend() if maps else ""}'
     )
 
 
@@ -129,10 +130,10 @@ def _figure(base: str, veil: str, title: str, caption: str, kind: str = "") -> s
 def _tools(overlay: bool, windows: bool) -> str:
     zoomed = say(words.ZOOMED)
     zoom = (
-        f'<fieldset><legend class="la-unseen">{escape(say(words.ZOOM))}</legend>'
-        f'<button type="button" data-do="farther" aria-label="{escape(say(words.FARTHER))}">&minus;</button>'
-        f'<button type="button" data-do="nearer" aria-label="{escape(say(words.NEARER))}">+</button>'
-        f'<button type="button" data-do="whole">{escape(say(words.WHOLE))}</button>'
+        f'<fieldset><legend class="la-unseen">{say_html(words.ZOOM)}</legend>'
+        f'<button type="button" data-do="farther" aria-label="{say_html(words.FARTHER)}">&minus;</button>'
+        f'<button type="button" data-do="nearer" aria-label="{say_html(words.NEARER)}">+</button>'
+        f'<button type="button" data-do="whole">{say_html(words.WHOLE)}</button>'
         f'<output data-text="{escape(zoomed)}">{escape(zoomed.format(100))}</output></fieldset>'
     )
     tools = _layouts() if overlay else ""
@@ -142,24 +143,30 @@ def _tools(overlay: bool, windows: bool) -> str:
 def _layouts() -> str:
     radios = "".join(
         f'<label><input type="radio" name="la-layout" data-do="layout" value="{value}"'
-        f"{' checked' if value == 'side' else ''}>{escape(say(title))}</label>"
+        f"{' checked' if value == 'side' else ''}>{say_html(title)}</label>"
         for value, title in words.LAYOUTS.items()
     )
     boxes = "".join(
-        f'<label><input type="checkbox" data-do="{name}"{" checked" if name == "heat" else ""}>{escape(say(title))}</label>'
+        f'<label><input type="checkbox" data-do="{name}"{" checked" if name == "heat" else ""}>'
+        f"{say_html(title)}</label>"
         for name, title in words.LAYERS.items()
     )
-    return f'<fieldset class="la-layouts"><legend class="la-unseen">{escape(say(words.LAYOUT))}</legend>{radios}</fieldset>{boxes}'
+    legend = f'<legend class="la-unseen">{say_html(words.LAYOUT)}</legend>'
+    return f'<fieldset class="la-layouts">{legend}{radios}</fieldset>{boxes}'
 
 
 def _windows() -> str:
     def option(name: str, title: str, window: Window) -> str:
-        return f'<option value="{name}" data-centre="{window.centre:.0f}" data-width="{window.width:.0f}">{escape(say(title))}</option>'
+        return (
+            f'<option value="{name}" data-centre="{window.centre:.0f}" data-width="{window.width:.0f}">'
+            f"{say_html(title)}</option>"
+        )
 
     presets = option("model", words.WINDOWS["model"], MODEL_WINDOW)
     presets += "".join(option(name, words.WINDOWS[name], window) for name, window in PRESETS.items())
     fields = "".join(
-        f'<label>{escape(say(title))} <input type="number" data-do="{name}" step="10" min="{least}" max="4000" value="{value:.0f}">'
+        f'<label>{say_html(title)} <input type="number" data-do="{name}" step="10" min="{least}" max="4000" '
+        f'value="{value:.0f}">'
         " HU</label>"
         for name, title, least, value in (
             ("centre", words.CENTRE, -2000, MODEL_WINDOW.centre),
@@ -167,8 +174,9 @@ def _windows() -> str:
         )
     )
     return (
-        f'<span><label for="la-window">{escape(say(words.WINDOW))}</label> <select id="la-window" data-do="preset">{presets}'
-        f'<option value="free">{escape(say(words.WINDOWS["free"]))}</option></select></span>{fields}'
+        f'<span><label for="la-window">{say_html(words.WINDOW)}</label> '
+        f'<select id="la-window" data-do="preset">{presets}'
+        f'<option value="free">{say_html(words.WINDOWS["free"])}</option></select></span>{fields}'
     )
 
 
@@ -182,5 +190,5 @@ def _packed(item: Slice) -> str:
 
 def _legend() -> str:
     bar = image(render_colour_bar(), say(words.SCALE))
-    low, high, relative = (escape(say(text)) for text in (words.LOW, words.HIGH, words.RELATIVE))
+    low, high, relative = (say_html(text) for text in (words.LOW, words.HIGH, words.RELATIVE))
     return f'<div class="la-legend"><span>{low}</span>{bar}<span>{high}</span><p>{relative}</p></div>'
