@@ -24,7 +24,7 @@ def template() -> Catalog:
     """All texts of the code, untranslated."""
     catalog = Catalog(project="LungApp", charset="utf-8", fuzzy=False)
     for found in find_texts():
-        catalog.add((found.one, found.many) if found.many else found.one, locations=[(found.file, None)])
+        catalog.add((found.one, found.many) if found.many else found.one, locations=[(found.file, 0)])
     return catalog
 
 
@@ -50,7 +50,7 @@ def update(language: str) -> None:
 
 def _written(catalog: Catalog) -> bytes:
     stream = io.BytesIO()
-    write_po(stream, catalog, width=100, omit_header=True, sort_by_file=False)
+    write_po(stream, catalog, width=100, omit_header=True, include_lineno=False)
     header = (
         f'msgid ""\nmsgstr ""\n"Project-Id-Version: LungApp\\n"\n"Language: {catalog.locale_identifier}\\n"\n'
         f'"Plural-Forms: {catalog.plural_forms}\\n"\n"MIME-Version: 1.0\\n"\n'

@@ -17,6 +17,10 @@ ERRORS = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if 
 CALLS = {"say", "say_html", "mark", "Text", "plural"} | ERRORS
 
 
+SHELL = ("archive/", "__main__.py", "hub.py", "settings.py", "startup.py", "users.py")
+"""What speaks to an operator in a shell or a log, which stays English."""
+
+
 class Found(NamedTuple):
     """One or, where it counts something, two templates, and the file they stand in, relative to the package."""
 
@@ -28,10 +32,13 @@ class Found(NamedTuple):
 def find_texts(root: Path = ROOT) -> Iterator[Found]:
     """Everything in the code under ``root``, file after file."""
     for path in sorted(root.rglob("*.py")):
+        file = path.relative_to(root).as_posix()
+        if file.startswith(SHELL):
+            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-            yield from _in_call(call, path.relative_to(root).as_posix())
+            yield from _in_call(call, file)
 
 
 def _in_call(call: ast.Call, file: str) -> Iterator[Found]:

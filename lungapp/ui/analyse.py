@@ -278,7 +278,7 @@ def _build_examples(examples: list[Example], file: gr.File) -> None:
         for example in examples:
             # A data URI needs no file; Gradio takes file data here too, though its types do not say so.
             icon: Any = {"path": example.path.name, "url": example.thumbnail}
-            button = gr.Button(composed(lambda example=example: example.title), icon=icon, size="sm")
+            button = gr.Button(composed(partial(getattr, example, "title")), icon=icon, size="sm")
             button.click(
                 lambda path=str(example.path): [path], None, file, show_progress="hidden", api_visibility="private"
             )

@@ -64,7 +64,7 @@ def _known(tag: str) -> str:
 
 def _ranked(accepted: str) -> list[str]:
     """The tags of an ``Accept-Language``, the most wanted first (RFC 9110, 12.5.4)."""
-    wanted = []
+    wanted: list[tuple[float, int, str]] = []
     for part in accepted[:1000].split(","):
         tag, _, rest = part.partition(";")
         name, _, quality = rest.strip().partition("=")
