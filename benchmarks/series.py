@@ -4,10 +4,8 @@
 
 The raw pass is the served graph alone, at the same batch size, on inputs that lie ready in memory: what no pipeline can
 beat; "Keras" is the same pass of the frozen Keras model on TensorFlow. All alternate, so that a machine whose speed
-drifts slows all; ratios are those of the medians. The target is at least 0.80. The small models take less time for a slice than the gate that judges it, so there the gate
-sets the pace; "CPU" says how many milliseconds of processor time each way takes for a slice. On two cores of an
-AMD EPYC, one run: ResNet-50 0.91 (24.0 and 21.8 slices a second), Advanced CNN 0.39 (299 and 118), Basic CNN 0.36 (345
-and 123).
+drifts slows all; ratios are those of the medians. The target is 0.80. "CPU" says how many milliseconds of processor
+time each way takes for a slice; docs/speed.md has the figures.
 
 Memory is the growth of the process's highest resident size over a run of 300 slices, and over one of ``--memory``.
 """
