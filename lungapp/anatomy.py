@@ -75,12 +75,16 @@ def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
 
 
 def regions(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Connected regions of ``mask`` (rows, columns) uint8: their labels (rows, columns) int32, and pixels a label.
+    """Connected regions of ``mask`` (rows, columns) uint8: their labels (rows, columns) int, and pixels a label.
 
     Label 0 is what is in no region; its pixels count as none. OpenCV's own statistics take four times as long.
     """
-    _, labels = cv2.connectedComponents(mask, connectivity=connectivity)
-    areas = np.bincount(labels.ravel())
+    if mask.size > 2**16:  # more labels than 16 bits hold may be needed
+        _, labels = cv2.connectedComponents(mask, connectivity=connectivity)
+        areas = np.bincount(labels.ravel())
+    else:
+        count, labels = cv2.connectedComponents(mask, connectivity=connectivity, ltype=cv2.CV_16U)
+        areas = cv2.calcHist([labels], [0], None, [count], [0, count]).ravel().astype(int)
     areas[0] = 0
     return labels, areas
 
@@ -101,6 +105,12 @@ def _disc(diameter: float) -> np.ndarray:
 
 
 def _largest_region(mask: np.ndarray) -> np.ndarray:
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if outlines:  # what holds most of all pixels is the largest region, and found by one filling
+        column, row = max(outlines, key=cv2.contourArea)[0, 0]
+        area, painted, *_ = cv2.floodFill(mask.copy(), None, (int(column), int(row)), 2, flags=4)
+        if 2 * area > cv2.countNonZero(mask):
+            return (painted == 2).astype(np.uint8)
     labels, areas = regions(mask, connectivity=4)
     if not areas.any():
         return np.zeros_like(mask)
