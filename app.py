@@ -7,7 +7,7 @@ import sys
 
 from lungapp.engine import Engine
 from lungapp.errors import LungAppError
-from lungapp.hub import fetch_weights
+from lungapp.hub import weights_at
 from lungapp.settings import Settings
 from lungapp.startup import place, require_temporary_folder
 
@@ -20,8 +20,7 @@ try:
     from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log, sweep
 
     start_log(settings.log)
-    repository = settings.weights_repo
-    engine = Recorded(Engine(fetch_weights(repository, settings.weights_revision) if repository else settings.weights))
+    engine = Recorded(Engine(weights_at(settings.weights, settings.weights_repo, settings.weights_revision)))
     sweep()
     cache = private_cache()
 except LungAppError as error:

@@ -10,7 +10,6 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,6 +17,7 @@ from urllib.parse import parse_qs
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lungapp.cookies import read_cookies, with_cookie
 from lungapp.ui.vault import vault
 
 COOKIE = "lungapp-visitor"
@@ -54,7 +54,7 @@ class Guard:
         if CLOSED.match(path) or (path.startswith(f"{API}/mcp") and not self._mcp):
             await PlainTextResponse("Not found.", 404)(scope, receive, send)
             return
-        given = _cookies(scope)
+        given = read_cookies(scope)
         visitor = scope["lungapp.visitor"] = _user(scope, given) or given.get(COOKIE, "")
         if refusal := self._refuses(scope, path, visitor):
             await PlainTextResponse(refusal, 403)(scope, receive, send)
@@ -73,7 +73,7 @@ class Guard:
                 return
             receive = _replay(body, receive)
         if path == "/" and COOKIE not in given:
-            send = _with_cookie(scope, send)
+            send = with_cookie(scope, send, COOKIE, secrets.token_hex(16))
         await self._app(scope, receive, send)
 
     def _refuses(self, scope: Scope, path: str, visitor: str) -> str:
@@ -125,14 +125,6 @@ def _paths(data: Any) -> Iterator[Any]:
             waiting.extend(item)
 
 
-def _cookies(scope: Scope) -> dict[str, str]:
-    text = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(text).items()}
-    except CookieError:
-        return {}
-
-
 def _user(scope: Scope, cookies: dict[str, str]) -> str:
     """The name that this request's visitor has logged in with, if any; Gradio keeps it beside its own cookie."""
     app = scope["app"]
@@ -172,18 +164,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return again
-
-
-def _with_cookie(scope: Scope, send: Send) -> Send:
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"").decode("latin-1").split(",")[0].strip()
-    secure = (forwarded or scope["scheme"]) == "https"
-    # Inside a Space the page is in a frame of another site, where only such a cookie comes back.
-    rest = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
-    cookie = f"{COOKIE}={secrets.token_hex(16)}; Path=/; HttpOnly; {rest}"
-
-    async def with_cookie(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"set-cookie", cookie.encode("ascii"))]
-        await send(message)
-
-    return with_cookie
