@@ -7,7 +7,7 @@
 Uploads, sessions, logins and waiting answers lie in the process that took them (`lungapp.ui.vault`), so a visitor's
 requests must all reach it. `stay` names the replica in a cookie, `door` stands in Serve's proxies and hands that name to
 `router`, which picks the replica; `page` is the page itself, the one that ``app.py`` serves. Ray Serve is optional
-(requirements-archive.txt) and imported where it is used.
+(requirements-replicas.txt) and imported where it is used.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 MOST = 10_000
 
-STREAMS = 2
-"""Requests that an open page has going while nothing is asked of it: its heartbeat, and its queue's events."""
+LOGGING = {"log_level": "WARNING", "enable_access_log": False}
+"""Of Serve's own: what is asked is nobody's business (`lungapp.ui.record`)."""
 
 GRACE_SECONDS = 30.0
 """How long a replica that is to end may go on with what it has begun."""
@@ -59,7 +59,8 @@ def build(scale: Scale, make: MakeEngine = make_engine) -> Application:
             "autoscaling_config": {
                 "min_replicas": scale.replicas,
                 "max_replicas": scale.most,
-                "target_ongoing_requests": STREAMS * scale.pages,
+                # An open page has one request going as long as it is open: its heartbeat.
+                "target_ongoing_requests": scale.pages,
                 # Taking a replica away takes its visitors' sessions away: only after a quiet hour.
                 "downscale_delay_s": 3600,
             }
@@ -69,6 +70,7 @@ def build(scale: Scale, make: MakeEngine = make_engine) -> Application:
         # A visitor waits for their own replica, never for another: what is too much, the page's own queue refuses.
         max_ongoing_requests=MOST,
         ray_actor_options={"num_cpus": scale.cpus},
+        logging_config=LOGGING,
         graceful_shutdown_timeout_s=GRACE_SECONDS,
         request_router_config=RequestRouterConfig(
             request_router_class="lungapp.replicas.router.StayingRouter",
