@@ -27,9 +27,9 @@ class Idle:
 
     def __init__(self, page: Page) -> None:
         self._page, self._open = page, set[Request]()
-        page.on("request", self._open.add)
-        for end in ("requestfinished", "requestfailed"):
-            page.on(end, self._open.discard)  # type: ignore[call-overload]
+        page.on("request", lambda request: self._open.add(request))
+        page.on("requestfinished", lambda request: self._open.discard(request))
+        page.on("requestfailed", lambda request: self._open.discard(request))
 
     def wait(self) -> None:
         calm = 0

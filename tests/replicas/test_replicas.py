@@ -42,6 +42,7 @@ def process_of(client: httpx.Client) -> int:
     return int(told)
 
 
+@pytest.mark.usefixtures("pair")
 def test_visitors_are_spread_and_each_stays(address: str) -> None:
     visitors = [browser(address) for _ in range(VISITORS)]
     names = [visitor.cookies[COOKIE] for visitor in visitors]
