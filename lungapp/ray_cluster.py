@@ -14,9 +14,10 @@ from typing import Any
 from lungapp.errors import InvalidSetting
 
 OBJECT_STORE = 256 * 2**20
-"""Bytes that a Ray of our own shares between processes: lists of paths, rows and parts of requests, never pixels of an archive."""
+"""Bytes that a Ray of our own shares between processes: paths, rows, parts of requests; no pixels of an archive."""
 
 KNOCK_SECONDS = 10.0
+
 
 @contextmanager
 def joined(cpus: int, needed: Sequence[str], missing: str, address: str = "", told: bool = False) -> Iterator[None]:

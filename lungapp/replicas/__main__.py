@@ -38,13 +38,13 @@ NOT_THERE = (
 def main(arguments: list[str] | None = None, make: MakeEngine = make_engine) -> int:
     """Run the command line until it is told to end; returns the exit status."""
     options = _parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         scale = Scale.read({name: text for name in Scale.__dataclass_fields__ if (text := getattr(options, name))})
         told = Settings.from_env().log != "off"
         require_temporary_folder()
         host, port = place()
         os.environ[VARIABLE] = VALUE
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         cpus = math.ceil(max(scale.replicas, scale.most) * scale.cpus)
         with joined(cpus, NEEDED, NOT_THERE, options.address, told):
             _serve(scale, make, host, port)

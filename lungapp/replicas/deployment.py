@@ -41,8 +41,13 @@ class Scale:
                 raise InvalidSetting(
                     f"Expected arguments out of: {', '.join(cls.__dataclass_fields__)}. Received: {str(name)[:40]!r}"
                 )
-        whole = {name: _whole(name, text) for name, text in arguments.items() if name != "cpus"}
-        scale = cls(**whole, **({"cpus": _share(arguments["cpus"])} if "cpus" in arguments else {}))
+        own = cls()
+        scale = cls(
+            replicas=_whole("replicas", arguments.get("replicas", own.replicas)),
+            most=_whole("most", arguments.get("most", own.most), least=0),
+            pages=_whole("pages", arguments.get("pages", own.pages)),
+            cpus=_share(arguments.get("cpus", own.cpus)),
+        )
         if 0 < scale.most < scale.replicas:
             raise InvalidSetting(f"Expected most to be at least replicas, {scale.replicas}. Received: {scale.most}")
         return scale
@@ -81,18 +86,18 @@ def build(scale: Scale, make: MakeEngine = make_engine) -> Application:
     return deployment.bind(make)
 
 
-def _whole(name: str, text: str) -> int:
-    text = str(text)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
-        raise InvalidSetting(f"Expected {name} to be a whole number from 1 to {MOST}. Received: {text[:40]!r}")
+def _whole(name: str, given: str | int, least: int = 1) -> int:
+    text = str(given)
+    if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= MOST):
+        raise InvalidSetting(f"Expected {name} to be a whole number from {least} to {MOST}. Received: {text[:40]!r}")
     return int(text)
 
 
-def _share(text: str) -> float:
+def _share(given: str | float) -> float:
     try:
-        value = float(text)
+        value = float(given)
     except ValueError:
         value = 0.0
     if not 0.01 <= value <= 1024:
-        raise InvalidSetting(f"Expected cpus to be a number from 0.01 to 1024. Received: {str(text)[:40]!r}")
+        raise InvalidSetting(f"Expected cpus to be a number from 0.01 to 1024. Received: {str(given)[:40]!r}")
     return value

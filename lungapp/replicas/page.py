@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
@@ -45,7 +45,7 @@ class Page:
         self._demo = build_demo(self._engine, self._settings)  # type: ignore[arg-type]
         threading.Thread(target=self._engine.warm_up, name="warm-up", daemon=True).start()
 
-    def __serve_build_asgi_app__(self) -> ASGIApp:  # noqa: PLW3201
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         from ray import serve
 
         from lungapp.ui import page_options
@@ -64,7 +64,7 @@ class Page:
             raise LungAppError("; ".join(message for _, message in states.values()))
 
 
-def mounted(demo: gr.Blocks, options: dict[str, object]) -> ASGIApp:
+def mounted(demo: gr.Blocks, options: dict[str, Any]) -> ASGIApp:
     """``demo`` as an ASGI application, under the options that ``launch`` would be given."""
     import gradio as gr
     from fastapi import FastAPI

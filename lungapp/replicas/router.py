@@ -16,9 +16,9 @@ class StayingRouter(ConsistentHashRouter):
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
-        key = pending_request.metadata.session_id if pending_request else ""
-        for replica in candidate_replicas:
-            if replica.replica_id.unique_id == key:
-                pending_request.routing_context.should_backoff = True  # a replica that is full is asked again, later
-                return [[replica]]
+        if pending_request:
+            for replica in candidate_replicas:
+                if replica.replica_id.unique_id == pending_request.metadata.session_id:
+                    pending_request.routing_context.should_backoff = True  # one that is full is asked again, later
+                    return [[replica]]
         return await super().choose_replicas(candidate_replicas, pending_request)

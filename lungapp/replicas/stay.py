@@ -35,7 +35,7 @@ class Stay:
             if refusal := self._refuses(scope, path, given):
                 await refusal(scope, receive, send)
                 return
-            if path in PAGES if given else path != HEALTH:
+            if given != self._name and (path in PAGES if given else path != HEALTH):
                 send = with_cookie(scope, send, COOKIE, self._name)
         await self._app(scope, receive, send)
 
