@@ -30,7 +30,7 @@ FIELDS = {
         "serveConfigV2", "rayClusterConfig", "upgradeStrategy", "serveService", "excludeHeadPodFromServeSvc",
     },
     "cluster": {
-        "rayVersion", "headGroupSpec", "workerGroupSpecs", "enableInTreeAutoscaling", "autoscalerOptions", "suspend",
+        "rayVersion", "headGroupSpec", "workerGroupSpecs", "enableInTreeAutoscaling", "autoscalerOptions", "authOptions",
     },
     "head": {"template", "rayStartParams", "serviceType", "headService", "enableIngress"},
     "workers": {
@@ -76,6 +76,7 @@ def test_the_fields_are_kuberays(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
 def test_a_clusters_parts_fit_each_other(cluster: dict[str, Any]) -> None:
     assert set(cluster) <= FIELDS["cluster"]
+    assert cluster["authOptions"] == {"mode": "token"}, "nobody else runs code on it"
     assert set(cluster.get("autoscalerOptions", {})) <= FIELDS["autoscaler"]
     assert set(cluster["headGroupSpec"]) <= FIELDS["head"]
     for group in cluster["workerGroupSpecs"]:
