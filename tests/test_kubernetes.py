@@ -30,7 +30,8 @@ FIELDS = {
         "serveConfigV2", "rayClusterConfig", "upgradeStrategy", "serveService", "excludeHeadPodFromServeSvc",
     },
     "cluster": {
-        "rayVersion", "headGroupSpec", "workerGroupSpecs", "enableInTreeAutoscaling", "autoscalerOptions", "authOptions",
+        "rayVersion", "headGroupSpec", "workerGroupSpecs", "enableInTreeAutoscaling", "autoscalerOptions",
+        "authOptions",
     },
     "head": {"template", "rayStartParams", "serviceType", "headService", "enableIngress"},
     "workers": {

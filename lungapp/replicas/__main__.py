@@ -44,7 +44,6 @@ def main(arguments: list[str] | None = None, make: MakeEngine = make_engine) -> 
         require_temporary_folder()
         host, port = place()
         os.environ[VARIABLE] = VALUE
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         cpus = math.ceil(max(scale.replicas, scale.most) * scale.cpus)
         with joined(cpus, NEEDED, NOT_THERE, options.address, told):
             _serve(scale, make, host, port)
@@ -61,6 +60,7 @@ def _serve(scale: Scale, make: MakeEngine, host: str, port: int) -> None:
     from ray import serve
 
     logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # in place of Ray's, which prints a trace
     try:
         serve.start(http_options={"host": host, "port": port}, logging_config=LOGGING)
         serve.run(build(scale, make), name=NAME)

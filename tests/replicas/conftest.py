@@ -41,7 +41,9 @@ def replicas(arguments: Sequence[str] = ("--replicas", "2", "--cpus", "0.5"), **
         port = probe.getsockname()[1]
     own = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": "", **environment}
     command = [sys.executable, "-m", "tests.replicas.server", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         assert process.stdout
         said = process.stdout.readline()
@@ -49,10 +51,12 @@ def replicas(arguments: Sequence[str] = ("--replicas", "2", "--cpus", "0.5"), **
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=60)
         with warnings.catch_warnings():  # visitors' connections that nobody closed
             warnings.simplefilter("ignore")
             gc.collect()
+    # Ray says on the error output when a replica was killed.
+    assert process.returncode == 0 and "Traceback" not in said and "SIGTERM" not in said
 
 
 @pytest.fixture(scope="package")
