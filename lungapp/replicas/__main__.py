@@ -24,7 +24,7 @@ from lungapp.replicas.deployment import LOGGING, Scale, build
 from lungapp.replicas.door import VALUE, VARIABLE
 from lungapp.replicas.page import MakeEngine, make_engine
 from lungapp.settings import Settings
-from lungapp.startup import place, require_temporary_folder
+from lungapp.startup import place, require_temporary_folder, sweep
 
 NAME = "lungapp"
 
@@ -73,6 +73,7 @@ def _serve(scale: Scale, make: MakeEngine, host: str, port: int) -> None:
         threading.Event().wait()
     finally:
         serve.delete(NAME)
+        sweep()  # of replicas on this machine that did not end in order
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -17,8 +17,8 @@ MOST = 10_000
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 """Of Serve's own: what is asked is nobody's business (`lungapp.ui.record`)."""
 
-GRACE_SECONDS = 30.0
-"""How long a replica that is to end may go on with what it has begun."""
+GRACE_SECONDS = 5.0
+"""How long a replica that is to end may go on with what it has begun; all of it passes where a page is still open."""
 
 
 @dataclass(frozen=True)

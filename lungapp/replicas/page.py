@@ -13,7 +13,7 @@ from lungapp.errors import LungAppError
 from lungapp.hub import weights_at
 from lungapp.replicas.stay import Stay
 from lungapp.settings import Settings
-from lungapp.startup import require_temporary_folder
+from lungapp.startup import require_temporary_folder, sweep
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -36,7 +36,7 @@ class Page:
         """Raises `LungAppError` where a setting is out of range, or weights cannot be fetched."""
         self._settings = Settings.from_env()
         require_temporary_folder()
-        from lungapp.ui import Recorded, build_demo, private_cache, start_log, sweep
+        from lungapp.ui import Recorded, build_demo, private_cache, start_log
 
         start_log(self._settings.log)
         self._engine = Recorded(make(self._settings))
@@ -54,6 +54,10 @@ class Page:
         options = page_options(self._settings, engine=self._engine)  # type: ignore[arg-type]
         name = serve.get_replica_context().replica_id.unique_id
         return Headers(Stay(mounted(self._demo, options), name))
+
+    def __del__(self) -> None:
+        """Called by Serve where a replica ends in order: uploads go with it. Ray ends the process without more ado."""
+        sweep()
 
     def check_health(self) -> None:
         """Asked by Serve, which replaces a replica that raises."""

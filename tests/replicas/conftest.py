@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from lungapp.startup import PREFIX
 from lungapp.users import hash_password
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +42,14 @@ def replicas(arguments: Sequence[str] = ("--replicas", "2", "--cpus", "0.5"), **
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    own = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": "", **environment}
+    temporary = tempfile.mkdtemp(prefix="la-")  # short: Ray has sockets below it
+    own = {
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": "",
+        "TMPDIR": temporary,
+        **environment,
+    }
     command = [sys.executable, "-m", "tests.replicas.server", *arguments]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -55,6 +65,9 @@ def replicas(arguments: Sequence[str] = ("--replicas", "2", "--cpus", "0.5"), **
         with warnings.catch_warnings():  # visitors' connections that nobody closed
             warnings.simplefilter("ignore")
             gc.collect()
+    left = list(Path(temporary).glob(f"{PREFIX}*"))
+    shutil.rmtree(temporary, ignore_errors=True)
+    assert left == [], "no upload outlives the replicas, killed ones' included"
     # Ray says on the error output when a replica was killed.
     assert process.returncode == 0 and "Traceback" not in said and "SIGTERM" not in said
 
