@@ -97,9 +97,10 @@ screenshots: $(VENV)/dev.stamp  ## make the README's pictures anew
 	$(RUN) -m docs.preprocessing_picture
 	$(RUN) -m train.audit --pictures
 
-lock: $(VENV)/dev.stamp  ## pin every dependency anew from the three .in files
+lock: $(VENV)/dev.stamp  ## pin every dependency anew from the four .in files
 	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements.in -o requirements.txt
 	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-archive.in -o requirements-archive.txt
+	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-replicas.in -o requirements-replicas.txt
 	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 $(VENV)/app.stamp: requirements.txt
@@ -108,8 +109,8 @@ $(VENV)/app.stamp: requirements.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/app.stamp requirements-archive.txt requirements-dev.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-archive.txt -r requirements-dev.txt
+$(VENV)/dev.stamp: $(VENV)/app.stamp requirements-archive.txt requirements-replicas.txt requirements-dev.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-archive.txt -r requirements-replicas.txt -r requirements-dev.txt
 	@touch $@
 
 help:  ## this list

@@ -7,9 +7,9 @@ import sys
 
 from lungapp.engine import Engine
 from lungapp.errors import LungAppError
-from lungapp.hub import fetch_weights
+from lungapp.hub import weights_at
 from lungapp.settings import Settings
-from lungapp.startup import place, require_temporary_folder
+from lungapp.startup import place, require_temporary_folder, sweep
 
 try:
     settings = Settings.from_env()
@@ -17,11 +17,10 @@ try:
     if __name__ == "__main__":
         place()
     # Gradio takes seconds to import, and ends without words where there is no temporary folder.
-    from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log, sweep
+    from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log
 
     start_log(settings.log)
-    repository = settings.weights_repo
-    weights = fetch_weights(repository, settings.weights_revision) if repository else settings.weights
+    weights = weights_at(settings.weights, settings.weights_repo, settings.weights_revision)
     engine = Recorded(Engine(weights, settings.precision))
     sweep()
     cache = private_cache()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = tuple(ROOT / f"requirements{kind}.txt" for kind in ("", "-archive", "-dev"))
+FILES = tuple(ROOT / f"requirements{kind}.txt" for kind in ("", "-archive", "-replicas", "-dev"))
 SECONDS = 240
 
 ACCEPTED: dict[str, str] = {}

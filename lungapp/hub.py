@@ -15,6 +15,11 @@ PATTERNS = ("*.json", "*.safetensors")
 """What is taken from a repository: cards and weights. Nothing that could run, no pickle."""
 
 
+def weights_at(folder: Path, repo: str = "", revision: str = "") -> Path:
+    """``folder``, or that of ``repo`` at ``revision`` where one is named. Raises `WeightsMissing`."""
+    return fetch_weights(repo, revision) if repo else folder
+
+
 def fetch_weights(repo: str, revision: str, cache: Path | None = None) -> Path:
     """The folder of ``repo`` at ``revision``, 40 hexadecimal digits; from the cache where it is there already.
 

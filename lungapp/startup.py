@@ -1,15 +1,23 @@
-"""What must be there before the page is built: a port, and a folder to write to; said before the slow rest."""
+"""What must be there before the page is built, a port and a folder to write to, and what must not: others' uploads.
+
+Nothing slow is imported here.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 from lungapp.errors import InvalidSetting, StorageUnavailable
 
 PORT = 7860
+
+PREFIX = "lungapp-upload-"
+"""Of the names of folders with uploads; the number of the process that made one follows."""
 
 
 def place(environ: Mapping[str, str] = os.environ) -> tuple[str, int]:
@@ -40,3 +48,21 @@ def require_temporary_folder() -> str:
             "Expected a temporary folder that can be written to, where uploads are kept for a while. Received: none. "
             "Name one in TMPDIR, or give the container a tmpfs on /tmp."
         ) from error
+
+
+def sweep() -> None:
+    """Delete this process's uploads, and what one that was killed has left: before the first upload, or at the end."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        process = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if not process.isdigit() or int(process) == os.getpid() or not _alive(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

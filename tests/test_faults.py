@@ -26,9 +26,9 @@ from lungapp.engine import Engine
 from lungapp.errors import NO_ROOM, StorageUnavailable, WeightsError
 from lungapp.reading import Limits
 from lungapp.slices import Slice
-from lungapp.ui import EXAMPLES, sweep, uploads
+from lungapp.startup import PREFIX, sweep
+from lungapp.ui import EXAMPLES, uploads
 from lungapp.ui.opened import close, open_upload
-from lungapp.ui.uploads import PREFIX
 from lungapp.ui.vault import vault
 from tests.fakes import SERVER_WARNINGS, FakeEngine, serve
 

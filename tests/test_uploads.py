@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lungapp.reading import Limits
+from lungapp.startup import PREFIX, sweep
 from lungapp.ui import EXAMPLES, uploads
 from lungapp.ui.opened import Opened, close, open_upload
 from lungapp.ui.uploads import Upload
@@ -76,12 +77,12 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path, monkeypatch: pytest
     """
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", textwrap.dedent(left)], check=True, env=environment, cwd=EXAMPLES.parent)
-    alive = tmp_path / f"{uploads.PREFIX}{os.getppid()}-x"
+    alive = tmp_path / f"{PREFIX}{os.getppid()}-x"
     other = tmp_path / "somebody-elses"
     alive.mkdir()
     other.mkdir()
     assert len(list(tmp_path.glob("*/1"))) == 1
-    uploads.sweep()
+    sweep()
     assert sorted(tmp_path.iterdir()) == sorted([alive, other])
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +18,11 @@ from lungapp.errors import InvalidSetting, LungAppError, WeightsError
 if TYPE_CHECKING:
     import pyarrow
 
-OBJECT_STORE = 256 * 2**20
-"""Bytes that a Ray of our own shares between processes: lists of paths and rows, never pixels."""
-
-KNOCK_SECONDS = 10.0
+NEEDED = ("pyarrow", "ray.data")
+NOT_THERE = (
+    "Expected Ray and pyarrow, which archives need. Received: a Python without them. "
+    "Install them with: pip install -r requirements-archive.txt"
+)
 
 TRIES = 3
 """So often an input may cost a worker its life: once among others, then alone."""
@@ -31,11 +30,6 @@ TRIES = 3
 DIED = (
     "Expected a file that a worker can read and score. Received: one on which it died, or ran out of memory, "
     f"{TRIES} times."
-)
-
-NOT_THERE = (
-    "Expected Ray and pyarrow, which archives need. Received: a Python without them. "
-    "Install them with: pip install -r requirements-archive.txt"
 )
 
 
@@ -58,65 +52,6 @@ class _Task:
         with pa.ipc.new_stream(stream, table.schema) as writer:
             writer.write_table(table)
         return pa.table({"stopped": [stopped], "rows": pa.array([stream.getvalue().to_pybytes()], pa.large_binary())})
-
-
-@contextmanager
-def joined(workers: int, address: str = "") -> Iterator[None]:
-    """A Ray of our own, or the cluster at ``address``.
-
-    Raises `InvalidSetting` where Ray is not installed, or does not start or answer.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import pyarrow  # noqa: F401
-            import ray
-            import ray.data
-    except ImportError as error:
-        raise InvalidSetting(NOT_THERE) from error
-    if ray.is_initialized():
-        yield
-        return
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
-    try:
-        if address:
-            _knock(address)
-        with _silent():
-            ray.init(address=address or "local", **quiet, **({} if address else own))
-    except Exception as error:
-        what = "the cluster at --address" if address else "Ray on this machine"
-        raise InvalidSetting(f"Expected {what} to answer. Received: {type(error).__name__}.") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Raise OSError where nothing listens at ``address``: Ray itself would wait for minutes."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Drop what is written to the error output, libraries' own writing included; errors are raised all the same."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def score(

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lungapp import __version__
-from lungapp.archive.cluster import joined, score
+from lungapp.archive.cluster import NEEDED, NOT_THERE, score
 from lungapp.archive.inputs import Source
 from lungapp.archive.parts import Parts
 from lungapp.archive.rows import Job
 from lungapp.cards import ModelCard
 from lungapp.engine import ALL
 from lungapp.errors import UnsupportedInput, WeightsMismatch, WeightsMissing
+from lungapp.ray_cluster import joined
 
 if TYPE_CHECKING:
     import pyarrow
@@ -67,7 +68,7 @@ def run(
     if not inputs:
         raise UnsupportedInput("Expected a folder with files to score. Received: one without any.")
     settings = job.settings(cards)
-    with joined(workers, address), parts.held():
+    with joined(workers, NEEDED, NOT_THERE, address), parts.held():
         parts.check(__version__, settings)
         parts.drop_outdated({job.name(item): item.key for item in inputs})
         finished = parts.finished()

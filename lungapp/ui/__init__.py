@@ -4,7 +4,7 @@ from lungapp.ui.demo import EXAMPLES, build_demo
 from lungapp.ui.record import Recorded, start_log
 from lungapp.ui.serving import run
 from lungapp.ui.theme import page_options
-from lungapp.ui.uploads import private_cache, sweep
+from lungapp.ui.uploads import private_cache
 
 __all__ = [
     "EXAMPLES",
@@ -14,5 +14,4 @@ __all__ = [
     "private_cache",
     "run",
     "start_log",
-    "sweep",
 ]

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lungapp.cookies import read_cookies, with_cookie
 from lungapp.texts import mark
-from lungapp.ui.cookies import cookies, set_cookie
 from lungapp.ui.language import say
 from lungapp.ui.vault import vault
 
@@ -58,7 +58,7 @@ class Guard:
         if CLOSED.match(path) or (path.startswith(f"{API}/mcp") and not self._mcp):
             await PlainTextResponse(say("Not found."), 404)(scope, receive, send)
             return
-        given = cookies(scope)
+        given = read_cookies(scope)
         visitor = scope["lungapp.visitor"] = _user(scope, given) or given.get(COOKIE, "")
         if refusal := self._refuses(scope, path, visitor):
             await PlainTextResponse(say(refusal), 403)(scope, receive, send)
@@ -77,7 +77,7 @@ class Guard:
                 return
             receive = _replay(body, receive)
         if path == "/" and COOKIE not in given:
-            send = _with_cookie(scope, send)
+            send = with_cookie(scope, send, COOKIE, secrets.token_hex(16))
         await self._app(scope, receive, send)
 
     def _refuses(self, scope: Scope, path: str, visitor: str) -> str:
@@ -168,14 +168,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return again
-
-
-def _with_cookie(scope: Scope, send: Send) -> Send:
-    cookie = set_cookie(scope, COOKIE, secrets.token_hex(16))
-
-    async def with_cookie(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], cookie]
-        await send(message)
-
-    return with_cookie

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from lungapp.engine import Engine
 
 
+UNUSABLE = "unusable"
+
+
+def overall(states: Mapping[str, tuple[str, str]]) -> str:
+    """One word for all models: "ok", "loading", "degraded" where one is out, `UNUSABLE` where all are."""
+    kinds = {state for state, _ in states.values()}
+    if kinds == {"failed"}:
+        return UNUSABLE
+    if "loading" in kinds:
+        return "loading"
+    return "degraded" if "failed" in kinds else "ok"
+
+
 def health(engine: Engine) -> Callable[[Request], Response]:
     """The route's endpoint.
 
@@ -23,18 +36,12 @@ def health(engine: Engine) -> Callable[[Request], Response]:
 
     def answer(request: Request) -> Response:
         states = engine.states()
-        kinds = {state for state, _ in states.values()}
-        if kinds == {"failed"}:
-            status = "unusable"
-        elif "loading" in kinds:
-            status = "loading"
-        else:
-            status = "degraded" if "failed" in kinds else "ok"
+        status = overall(states)
         models = {
             name: {"state": state, **({"message": message} if message else {})}
             for name, (state, message) in states.items()
         }
         body = {"status": status, "version": __version__, "models": models}
-        return JSONResponse(body, 503 if status == "unusable" else 200)
+        return JSONResponse(body, 503 if status == UNUSABLE else 200)
 
     return answer

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lungapp.cookies import header, read_cookies, set_cookie
 from lungapp.locale import RIGHT_TO_LEFT
-from lungapp.ui.cookies import cookies, header, set_cookie
 from lungapp.ui.language import COOKIE, PARAMETER, _current, negotiate
 
 YEAR = 365 * 24 * 3600
@@ -26,7 +26,7 @@ class Speaking:
             await self._app(scope, receive, send)
             return
         query = scope.get("query_string", b"").decode("latin-1")
-        language = negotiate(query, cookies(scope), header(scope, b"accept-language"))
+        language = negotiate(query, read_cookies(scope), header(scope, b"accept-language"))
         scope["lungapp.language"] = language
         token = _current.set(language)
         try:

@@ -18,12 +18,10 @@ from copy import copy
 from pathlib import Path
 
 from lungapp.errors import NO_ROOM, StorageUnavailable, is_full
+from lungapp.startup import PREFIX
 
 GRACE_SECONDS = 60.0
 """How long after its last use Gradio's copy is deleted: the same page may be asking for it again just now."""
-
-PREFIX = "lungapp-upload-"
-"""Of the folders' names; the number of the process that made one follows."""
 
 
 class Upload:
@@ -89,24 +87,6 @@ def _own_folder() -> tempfile.TemporaryDirectory[str]:
 
 def _make_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
-
-
-def sweep() -> None:
-    """Delete what a process that was killed has left; to be called once, before the first upload."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        process = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if not process.isdigit() or int(process) == os.getpid() or not _alive(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
 
 
 def hand_out(folder: Path, name: str, content: bytes) -> Path:

@@ -29,9 +29,10 @@ def needs_ray() -> None:
 @pytest.fixture(scope="session")
 def ray(needs_ray) -> Iterator[None]:
     """A Ray of two workers that stays up."""
-    from lungapp.archive.cluster import joined
+    from lungapp.archive.cluster import NEEDED, NOT_THERE
+    from lungapp.ray_cluster import joined
 
-    with joined(WORKERS):
+    with joined(WORKERS, NEEDED, NOT_THERE):
         yield
 
 

@@ -1,0 +1,78 @@
+"""One replica: the page that ``app.py`` serves, as an ASGI application, with the same settings from the environment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import ASGIApp
+
+from lungapp.engine import Engine
+from lungapp.errors import LungAppError
+from lungapp.hub import weights_at
+from lungapp.replicas.stay import Stay
+from lungapp.settings import Settings
+from lungapp.startup import require_temporary_folder, sweep
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+MakeEngine = Callable[[Settings], Engine]
+
+LAUNCH_ONLY = ("share", "num_workers")
+"""Options that `gradio.Blocks.launch` takes and a mounted page has no use for."""
+
+
+def make_engine(settings: Settings) -> Engine:
+    """The engine over the weights that the settings name. Raises `WeightsMissing`."""
+    return Engine(weights_at(settings.weights, settings.weights_repo, settings.weights_revision), settings.precision)
+
+
+class Page:
+    """What Serve calls a deployment: it has the ASGI application built, and asks how it is."""
+
+    def __init__(self, make: MakeEngine = make_engine) -> None:
+        """Raises `LungAppError` where a setting is out of range, or weights cannot be fetched."""
+        self._settings = Settings.from_env()
+        require_temporary_folder()
+        from lungapp.ui import Recorded, build_demo, private_cache, start_log
+
+        start_log(self._settings.log)
+        self._engine = Recorded(make(self._settings))
+        sweep()
+        self._cache = private_cache()
+        self._demo = build_demo(self._engine, self._settings)  # type: ignore[arg-type]
+        threading.Thread(target=self._engine.warm_up, name="warm-up", daemon=True).start()
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        from ray import serve
+
+        from lungapp.ui import page_options
+        from lungapp.ui.headers import Headers
+
+        options = page_options(self._settings, engine=self._engine)  # type: ignore[arg-type]
+        name = serve.get_replica_context().replica_id.unique_id
+        return Headers(Stay(mounted(self._demo, options), name))
+
+    def __del__(self) -> None:
+        """Called by Serve where a replica ends in order: uploads go with it. Ray ends the process without more ado."""
+        sweep()
+
+    def check_health(self) -> None:
+        """Asked by Serve, which replaces a replica that raises."""
+        from lungapp.ui.health import UNUSABLE, overall
+
+        states = self._engine.states()
+        if overall(states) == UNUSABLE:
+            raise LungAppError("; ".join(message for _, message in states.values()))
+
+
+def mounted(demo: gr.Blocks, options: dict[str, Any]) -> ASGIApp:
+    """``demo`` as an ASGI application, under the options that ``launch`` would be given."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    rest = {name: value for name, value in options.items() if name not in LAUNCH_ONLY}
+    demo.state_session_capacity = rest.pop("state_session_capacity")
+    return gr.mount_gradio_app(FastAPI(openapi_url=None), demo, "/", **rest)

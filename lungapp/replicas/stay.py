@@ -1,0 +1,50 @@
+"""What stands around the page in each replica: it names the replica to its visitors, and knows those of another."""
+
+from __future__ import annotations
+
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lungapp.cookies import read_cookies, with_cookie
+from lungapp.replicas.door import COOKIE, PAGES, PASSED, VALUE, VARIABLE
+
+API, UPLOAD, HEALTH = "/gradio_api/", "/gradio_api/upload", "/health"
+
+FREE = ("/gradio_api/app_id", "/gradio_api/info")
+"""What hangs on no session; by the first the page finds out that it has to load itself anew."""
+
+GONE = (
+    "Expected the replica of the application that this page came from. Received: it has ended, and with it what you "
+    "had opened. Load the page anew, and open your file again."
+)
+NO_DOOR = (
+    f"Expected {VARIABLE}={VALUE} wherever Ray is started, so that visitors stay with their replica. "
+    "Received: a request that did not come through it."
+)
+
+
+class Stay:
+    """ASGI middleware. ``name`` is the replica's own, as the router knows it."""
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        self._app, self._name = app, name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path, given = scope["path"], read_cookies(scope).get(COOKIE, "")
+            if refusal := self._refuses(scope, path, given):
+                await refusal(scope, receive, send)
+                return
+            if given != self._name and (path in PAGES if given else path != HEALTH):
+                send = with_cookie(scope, send, COOKIE, self._name)
+        await self._app(scope, receive, send)
+
+    def _refuses(self, scope: Scope, path: str, given: str) -> Response | None:
+        if path == HEALTH:
+            return None
+        if PASSED not in dict(scope["headers"]):
+            return PlainTextResponse(NO_DOOR, 503)
+        if given in ("", self._name) or not path.startswith(API) or path in FREE:
+            return None
+        # The page shows an upload's refusal as it is, and of any other its "detail".
+        return PlainTextResponse(GONE, 409) if path == UPLOAD else JSONResponse({"detail": GONE}, 409)
