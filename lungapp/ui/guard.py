@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lungapp.ui import direct
 from lungapp.ui.vault import vault
 
 COOKIE = "lungapp-visitor"
@@ -60,6 +61,8 @@ class Guard:
             await PlainTextResponse(refusal, 403)(scope, receive, send)
             return
         most = self._most_bytes if path.rstrip("/") == f"{API}/upload" else MOST_BYTES
+        if path == direct.PATH:
+            most = direct.MOST_BYTES
         if _declared(scope) > most:
             await PlainTextResponse(TOO_LARGE.format(most), 413)(scope, receive, send)
             return
