@@ -119,7 +119,7 @@ USERS: dict[str, type[DirectUser] | type[GradioUser]] = {"direct": DirectUser, "
 """By the way they go."""
 
 
-def crowd(port: int, model: str, users: int, seconds: float, slices: list[bytes], way: str = "direct") -> Outcome:
+def crowd(port: int, model: str, users: int, seconds: float, slices: list[bytes], way: str) -> Outcome:
     """``users`` at once, each with one analysis after the other, for ``seconds``; what was begun then is finished."""
     outcome, lock, ready = Outcome(), threading.Lock(), threading.Barrier(users + 1)
 
