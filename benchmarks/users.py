@@ -10,12 +10,14 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from io import BytesIO
 from urllib.parse import quote
 
 import numpy as np
+from PIL import Image
 
 from examples.phantoms import phantom
-from lungapp.rendering import render_grey, to_png
+from lungapp.rendering import render_grey
 from lungapp.slices import Slice
 
 DISTINCT = 12
@@ -42,8 +44,14 @@ class Outcome:
 
 
 def pictures() -> list[bytes]:
-    """PNG files of 512 x 512, as exported from a viewer in the models' window."""
-    return [to_png(render_grey(Slice(phantom("mass" if seed % 2 else None, seed), "HU"))) for seed in range(DISTINCT)]
+    """PNG files of 512 x 512, as exported from a viewer in the models' window; not by the application's own encoder."""
+    return [_png(Slice(phantom("mass" if seed % 2 else None, seed), "HU")) for seed in range(DISTINCT)]
+
+
+def _png(item: Slice) -> bytes:
+    file = BytesIO()
+    Image.fromarray(render_grey(item)).save(file, "PNG")
+    return file.getvalue()
 
 
 class DirectUser:
