@@ -10,7 +10,7 @@ SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train crossval publish evaluate fuzz bench load soak archive-bench gate examples screenshots start deploy lock help
+.PHONY: app test check format train crossval publish evaluate fuzz bench load soak archive-bench gate examples messages screenshots start deploy lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -88,6 +88,9 @@ deploy: $(VENV)/app.stamp  ## put the application on a Space; SPACE=owner/name, 
 
 examples: $(VENV)/dev.stamp  ## add one held-out real slice a class to the page's examples, locally; DATA=folder
 	$(RUN) -m train.examples $(DATA_OPTION)
+
+messages: $(VENV)/app.stamp  ## bring the translators' catalogs up to the code, and say what is left
+	$(RUN) -m lungapp.locale
 
 screenshots: $(VENV)/dev.stamp  ## make the README's pictures anew
 	$(RUN) -m docs.screenshots

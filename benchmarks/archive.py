@@ -4,7 +4,7 @@
 
 An archive is made of folders and ZIPs by turns, 50 DICOM slices each, drawn by the project: 20 phantoms that repeat
 under other names. Each run is the command itself in a process of its own. "Whole" counts from its start to its end, the
-start of Ray, TensorFlow and the model included; "going" only from the first row to the last. Efficiency is "going"
+start of Ray and of the model included; "going" only from the first row to the last. Efficiency is "going"
 against the frozen graph alone on inputs that lie ready in memory, in batches of `BATCH`, on all cores: what no pipeline
 can beat, measured before and after all runs. Memory is the highest sum over all processes of a run, Ray's own included,
 of what each has for itself and its share of the rest (PSS); Linux only.

@@ -5,8 +5,7 @@
 - whole: from the bytes of a 512 x 512 PNG to the PNG of the overlay: read, gate, prepare, forward, maps, rendering.
 - (a) the usual way: ``model.predict``, then tf-keras-vis Gradcam, on the model input that lies ready.
 - (b) the bare forward pass: the served graph on the model input that lies ready.
-- (c) that graph on other runtimes: TensorFlow, OpenVINO in other precisions, and ONNX Runtime where it is installed
-  (`benchmarks.runtimes`).
+- (c) that graph on other runtimes: TensorFlow, ONNX Runtime, OpenVINO in each precision (`benchmarks.runtimes`).
 
 All take turns, so that a machine whose speed drifts slows all of them; ratios are those of the medians. Aims: whole at
 least 15 times faster than (a), and no more than 1.5 times (b), for ResNet-50; (b) no more than 1.3 times OpenVINO's.
@@ -31,7 +30,7 @@ import numpy as np
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
 
-from benchmarks.runtimes import MODULES, installed, opened, with_weights
+from benchmarks.runtimes import WAYS, opened, with_weights
 from examples.phantoms import phantom
 from lungapp.cards import shipped
 from lungapp.engine import Engine
@@ -41,11 +40,10 @@ from lungapp.reading import read_slice
 from lungapp.registry import ModelSpec
 from lungapp.rendering import render_grey, to_png
 from lungapp.report.picture import shown_overlay
-from lungapp.settings import WEIGHTS
+from lungapp.settings import PRECISIONS, WEIGHTS
 from lungapp.slices import Slice
 from train.frozen import frozen
 
-OTHERS = ("tensorflow", *MODULES)
 T = TypeVar("T")
 Step = Callable[[], object]
 PARTS = {"read": "read", "quality": "gate", "prepare": "prepare", "forward": "forward", "maps": "maps"}
@@ -74,37 +72,44 @@ def timed(step: Callable[[], T]) -> tuple[T, float]:
     return given, (time.perf_counter() - start) * 1000
 
 
-def ways(engine: Engine, spec: ModelSpec, file: Path, folder: Path, parts: dict[str, list[float]]) -> dict[str, Step]:
-    """Everything that is compared, by its name; the whole notes its ``parts``."""
-    loaded = engine._model(spec)
+def ways(
+    engines: dict[str, Engine], spec: ModelSpec, file: Path, folder: Path, parts: dict[str, list[float]]
+) -> dict[str, Step]:
+    """Everything that is compared, by its name; the whole in float32 notes its ``parts``."""
+    loaded = engines["f32"]._model(spec)
     picture = to_input(read_slice(file), spec)
 
-    def whole() -> None:
+    def whole(precision: str) -> None:
         item, read = timed(lambda: read_slice(file))
-        analysis = engine.analyse(item, spec.name)
+        analysis = engines[precision].analyse(item, spec.name)
         _, drawn = timed(lambda: to_png(shown_overlay(analysis)))
-        for name, ms in {"read": read, **analysis.timings_ms}.items():
-            if name in PARTS:
-                parts[PARTS[name]].append(ms)
-        parts["rendering"].append(drawn)
+        if precision == "f32":
+            for name, ms in {"read": read, **analysis.timings_ms}.items():
+                if name in PARTS:
+                    parts[PARTS[name]].append(ms)
+            parts["rendering"].append(drawn)
 
     found: dict[str, Step] = {
         "usual": usual_way(spec, picture),
-        "whole": whole,
+        "whole": lambda: whole("f32"),
+        "whole bf16": lambda: whole("bf16"),
         "bare": lambda: loaded._pass(picture[None]),
     }
     graph = frozen(loaded.model, spec)
     found["tensorflow"] = lambda: graph(picture[None])
     (folder / f"{spec.name}.onnx").write_bytes(with_weights(spec.name))
-    for way in filter(installed, MODULES):
+    for way in WAYS:
         run = opened(way, folder / f"{spec.name}.onnx")
         found[way] = lambda run=run: run(picture[None])  # type: ignore[misc]
     return found
 
 
-def compare(engine: Engine, spec: ModelSpec, file: Path, folder: Path, repeats: int) -> str:
+def compare(
+    engines: dict[str, Engine], spec: ModelSpec, file: Path, folder: Path, repeats: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Milliseconds of every way, and of the parts of the whole: medians."""
     parts: dict[str, list[float]] = defaultdict(list)
-    steps = ways(engine, spec, file, folder, parts)
+    steps = ways(engines, spec, file, folder, parts)
     times: dict[str, list[float]] = defaultdict(list)
     for step in steps.values():
         step()
@@ -112,14 +117,11 @@ def compare(engine: Engine, spec: ModelSpec, file: Path, folder: Path, repeats: 
     for _ in range(repeats):
         for name, step in steps.items():
             times[name].append(timed(step)[1])
-    ms = {name: statistics.median(found) for name, found in times.items()}
-    others = " | ".join(f"{ms[way]:.1f}" if way in ms else "not installed" for way in OTHERS)
-    openvino = f"{ms['bare'] / ms['openvino f32']:.2f}" if "openvino f32" in ms else "-"
-    shown = ", ".join(f"{name} {statistics.median(found):.1f}" for name, found in parts.items())
-    return (
-        f"| {spec.name} | {ms['whole']:.1f} | {ms['usual']:.0f} | {ms['bare']:.1f} | {others} "
-        f"| {ms['usual'] / ms['whole']:.1f} | {ms['whole'] / ms['bare']:.2f} | {openvino} | {shown} |"
-    )
+    return _medians(times), _medians(parts)
+
+
+def _medians(times: dict[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def main() -> None:
@@ -127,16 +129,29 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
     started, load = time.strftime("%Y-%m-%d %H:%M"), os.getloadavg()[0]
-    engine = Engine()
+    engines = {precision: Engine(precision=precision) for precision in PRECISIONS}
     print(f"{started}, {os.cpu_count()} cores, load before {load:.2f}; milliseconds, median of {repeats}\n")
-    head = ["Model", "Whole", "(a) usual", "(b) bare", *OTHERS, "(a) / whole", "whole / (b)", "(b) / OpenVINO f32"]
-    print(f"| {' | '.join(head)} | Parts of the whole |\n|" + (len(head) + 1) * " --- |")
+    print(_row("Model", "Whole", "in bf16", "(a) usual", "(b) bare", "(a) / whole", "in bf16", "whole / (b)", "Parts"))
+    print("|" + 9 * " --- |")
+    runtimes = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = folder / "slice.png"
         file.write_bytes(to_png(render_grey(Slice(phantom("mass", seed=1), "HU"))))
         for spec in shipped(WEIGHTS):
-            print(compare(engine, spec, file, folder, repeats), flush=True)
+            ms, parts = compare(engines, spec, file, folder, repeats)
+            shown = [f"{ms[way]:.1f}" for way in ("whole", "whole bf16", "usual", "bare")]
+            ratios = [f"{ms['usual'] / ms[way]:.1f}" for way in ("whole", "whole bf16")]
+            told = ", ".join(f"{part} {found:.1f}" for part, found in parts.items())
+            print(_row(spec.name, *shown, *ratios, f"{ms['whole'] / ms['bare']:.2f}", told), flush=True)
+            others = [f"{ms[way]:.1f}" for way in ("bare", "tensorflow", *WAYS)]
+            runtimes.append(_row(spec.name, *others, f"{ms['bare'] / ms['openvino f32']:.2f}"))
+    print("\n" + _row("Model", "(b) bare", "tensorflow", *WAYS, "(b) / OpenVINO f32"))
+    print("|" + (len(WAYS) + 4) * " --- |", *runtimes, sep="\n")
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
-"""A model on several runtimes: TensorFlow, OpenVINO, and ONNX Runtime where it is installed.
+"""A model on several runtimes: TensorFlow, OpenVINO and ONNX Runtime.
 
-    pip install onnxruntime     (the application does not need it)
     python -m benchmarks.runtimes [--models resnet50 …] [--repeats 15]
 
 TensorFlow runs the Keras model, frozen; the others read the served graph with its weights in it. Prints, each runtime
@@ -20,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,20 +34,10 @@ from lungapp.weights_io import read_tensors
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[[np.ndarray], Sequence[np.ndarray]]
 
-MODULES = {
-    "onnxruntime": "onnxruntime",
-    "openvino f32": "openvino",
-    "openvino bf16": "openvino",
-    "openvino f16": "openvino",
-}
-"""Each way to run a graph, and the module it needs."""
+WAYS = ("onnxruntime", "openvino f32", "openvino bf16", "openvino f16")
+"""To run a graph."""
 
 MIB = 2**20
-
-
-def installed(way: str) -> bool:
-    """Whether ``way`` can be tried here."""
-    return find_spec(MODULES[way]) is not None
 
 
 def with_weights(model: str) -> bytes:
@@ -66,7 +54,7 @@ def with_weights(model: str) -> bytes:
 
 
 def opened(way: str, path: Path) -> Run:
-    """The graph in ``path`` on one of `MODULES`, compiled, with the threads that the runtime finds right."""
+    """The graph in ``path`` by one of `WAYS`, compiled, with the threads that the runtime finds right."""
     if way == "onnxruntime":
         import onnxruntime
 
@@ -155,15 +143,12 @@ def main() -> None:
         way, model, folder = options.one
         print(json.dumps(measure(way, model, Path(folder), options.repeats)))
         return
-    ways = [way for way in MODULES if installed(way)]
-    print("\n".join(f"{way}: not installed" for way in MODULES if way not in ways))
     print("| Model | Runtime | Start s | Memory MiB | One, ms | Of eight, ms | Logits off | Features off |")
     print("|" + 8 * " --- |")
     with tempfile.TemporaryDirectory() as name:
-        if ways:
-            convert(options.models, Path(name))
+        convert(options.models, Path(name))
         for model in options.models:
-            for way in ["tensorflow", *ways]:
+            for way in ["tensorflow", *WAYS]:
                 print(row(way, model, Path(name), options.repeats), flush=True)
 
 

@@ -1,13 +1,11 @@
 """A series (read, gate, prepare, score) against the model's raw batched forward pass on the same prepared inputs.
 
-    make bench        (python -m benchmarks.series [--slices 300] [--repeats 3] [--memory 1000])
+    make bench        (python -m benchmarks.series [--slices 300] [--repeats 3] [--memory 1000] [--precision bf16])
 
-The raw pass is the frozen graph alone, at the same batch size, on inputs that lie ready in memory: what no pipeline can
-beat. Both alternate, so that a machine whose speed drifts slows both; the ratio is that of the medians. The target is
-at least 0.80 for ResNet-50. The small models take less time for a slice than the gate that judges it, so there the gate
-sets the pace; "CPU" says how many milliseconds of processor time each way takes for a slice. On two cores of an
-AMD EPYC, one run: ResNet-50 0.91 (24.0 and 21.8 slices a second), Advanced CNN 0.39 (299 and 118), Basic CNN 0.36 (345
-and 123).
+The raw pass is the served graph alone, at the same batch size, on inputs that lie ready in memory: what no pipeline can
+beat; "Keras" is the same pass of the frozen Keras model on TensorFlow. All alternate, so that a machine whose speed
+drifts slows all; ratios are those of the medians. The target is 0.80. "CPU" says how many milliseconds of processor
+time each way takes for a slice; docs/speed.md has the figures.
 
 Memory is the growth of the process's highest resident size over a run of 300 slices, and over one of ``--memory``.
 """
@@ -31,8 +29,9 @@ from lungapp.cards import shipped
 from lungapp.engine import Engine
 from lungapp.preprocessing import to_input
 from lungapp.series import BATCH, READERS
-from lungapp.settings import WEIGHTS
+from lungapp.settings import PRECISIONS, WEIGHTS
 from lungapp.slices import Entry, Slice
+from train.frozen import frozen
 
 DISTINCT = 20
 """Phantoms are costly to draw: a series repeats this many. Each is made into a new slice when its turn comes."""
@@ -70,15 +69,22 @@ def compare(engine: Engine, name: str, series: list[Entry], repeats: int) -> str
         rows = list(engine.analyse_series(series, name))
         assert all(row.prediction for row in rows)
 
-    loaded.run_batch(batches[0])
-    loaded.run_batch(batches[-1])
-    pairs = [(timed(raw), timed(ours)) for _ in range(repeats)]
-    raw_s, raw_cpu, our_s, our_cpu = (
-        statistics.median(pair[way][kind] for pair in pairs) for way in (0, 1) for kind in (0, 1)
+    graph = frozen(loaded.model, loaded.spec)
+
+    def keras() -> None:
+        for batch in batches:
+            graph(batch)
+
+    for batch in (batches[0], batches[-1]):
+        loaded.run_batch(batch)
+        graph(batch)
+    rounds = [(timed(raw), timed(keras), timed(ours)) for _ in range(repeats)]
+    (raw_s, raw_cpu), (keras_s, _), (our_s, our_cpu) = (
+        [statistics.median(one[way][kind] for one in rounds) for kind in (0, 1)] for way in (0, 1, 2)
     )
     n = len(series)
     return (
-        f"{name:14}{n / raw_s:10.1f}{n / our_s:10.1f}{raw_s / our_s:8.2f}"
+        f"{name:14}{n / raw_s:10.1f}{n / keras_s:10.1f}{n / our_s:10.1f}{raw_s / our_s:12.2f}{keras_s / our_s:14.2f}"
         f"{1000 * raw_cpu / n:12.1f}{1000 * our_cpu / n:10.1f}"
     )
 
@@ -98,9 +104,10 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", type=int, default=1000, help="slices of the longer run")
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
     options = parser.parse_args()
     pixels = [phantom("mass" if seed % 2 else None, seed=seed) for seed in range(DISTINCT)]
-    engine = Engine()
+    engine = Engine(precision=options.precision)
     names = [spec.name for spec in shipped(WEIGHTS)]
     series = entries(pixels, options.slices)
     list(engine.analyse_series(series[:BATCH], names[-1]))
@@ -112,7 +119,8 @@ def main() -> None:
         del rows
     print(f"{options.slices} slices of 512 x 512, median of {options.repeats}; {os.cpu_count()} cores, ", end="")
     print(f"batches of {BATCH}, {READERS} readers")
-    print(f"{'model':14}{'raw /s':>10}{'ours /s':>10}{'ratio':>8}{'raw CPU ms':>12}{'ours CPU':>10}")
+    heads = {"raw /s": 10, "Keras /s": 10, "ours /s": 10, "ours / raw": 12, "ours / Keras": 14, "raw CPU ms": 12}
+    print(f"{'model':14}" + "".join(f"{head:>{width}}" for head, width in (heads | {"ours CPU": 10}).items()))
     for name in names:
         print(compare(engine, name, series, options.repeats), flush=True)
 

@@ -62,8 +62,9 @@ class Batcher(Generic[T]):
             if self._busy:
                 if len(self._waiting) >= self._longest and not patient:
                     raise Busy(
-                        f"Expected fewer than {self._longest} analyses to be waiting for this model. Received: one "
-                        "more. Please try again in a moment."
+                        "Expected fewer than {most} analyses to be waiting for this model. Received: one more. Please "
+                        "try again in a moment.",
+                        most=self._longest,
                     )
                 self._waiting.append(request)
             else:

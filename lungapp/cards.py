@@ -76,14 +76,21 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
     expected = describe(spec)
     for key, value in expected.items():
         if data[key] != value:
-            raise WeightsMismatch(f"Expected {key} {value} in {path.name}. Received: {data[key]}")
+            raise WeightsMismatch(
+                "Expected {what} in {file}. Received: {found}",
+                what=f"{key} {value}",
+                file=path.name,
+                found=str(data[key]),
+            )
     card = ModelCard(data)
     try:
         usable = 0 < card.temperature < math.inf and not math.isnan(card.confident_above)
     except (KeyError, TypeError, ValueError):
         usable = False
     if not usable:
-        raise WeightsMismatch(f"Expected {path.name} to state temperature and confident_above. Received: no such.")
+        raise WeightsMismatch(
+            "Expected {file} to state temperature and confident_above. Received: no such.", file=path.name
+        )
     return card
 
 
@@ -98,13 +105,19 @@ def checked_weights(spec: ModelSpec, folder: Path) -> tuple[Path, ModelCard]:
     card = read_card(spec, folder)
     path = folder / f"{spec.name}.safetensors"
     if not path.is_file():
-        raise WeightsMissing(f"Expected the weights file {path.name} beside its card. Received: no such file.")
+        raise WeightsMissing(
+            "Expected the weights file {file} beside its card. Received: no such file.", file=path.name
+        )
     try:
         digest = digest_of(path)
     except OSError as error:
-        raise WeightsMissing(f"Expected {path.name} to be readable. Received: {type(error).__name__}.") from error
+        raise WeightsMissing(
+            "Expected {file} to be readable. Received: {kind}.", file=path.name, kind=type(error).__name__
+        ) from error
     if digest != card.weights_sha256:
-        raise WeightsMismatch(f"Expected {path.name} to have the digest its card names. Received: another file.")
+        raise WeightsMismatch(
+            "Expected {file} to have the digest its card names. Received: another file.", file=path.name
+        )
     return path, card
 
 
@@ -120,14 +133,26 @@ def read_ensemble_card(folder: Path) -> ModelCard:
     data = _read(path, REQUIRED_OF_ENSEMBLE)
     for key, value in {"name": ENSEMBLE, "labels": list(LABELS)}.items():
         if data[key] != value:
-            raise WeightsMismatch(f"Expected {key} {value} in {path.name}. Received: {data[key]}")
+            raise WeightsMismatch(
+                "Expected {what} in {file}. Received: {found}",
+                what=f"{key} {value}",
+                file=path.name,
+                found=str(data[key]),
+            )
     specs = {spec.name: spec for spec in MODELS}
     members = data["members"]
     if not isinstance(members, dict) or not members or not members.keys() <= specs.keys():
-        raise WeightsMismatch(f"Expected members out of {', '.join(specs)} in {path.name}. Received: {members}")
+        raise WeightsMismatch(
+            "Expected members out of {known} in {file}. Received: {found}",
+            known=", ".join(specs),
+            file=path.name,
+            found=str(members),
+        )
     for name, digest in members.items():
         if read_card(specs[name], folder).weights_sha256 != digest:
-            raise WeightsMismatch(f"Expected {path.name} to name the weights of {name}. Received: another digest.")
+            raise WeightsMismatch(
+                "Expected {file} to name the weights of {model}. Received: another digest.", file=path.name, model=name
+            )
     return ModelCard(data)
 
 
@@ -136,12 +161,19 @@ def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
         found = path.stat()
         data = _parsed(path, found.st_mtime_ns, found.st_size)
     except FileNotFoundError as error:
-        raise WeightsMissing(f"Expected the model card {path.name}. Received: no such file.") from error
+        raise WeightsMissing("Expected the model card {file}. Received: no such file.", file=path.name) from error
     except (OSError, ValueError) as error:
-        raise WeightsMismatch(f"Expected {path.name} to be a JSON model card. Received: unreadable text.") from error
+        raise WeightsMismatch(
+            "Expected {file} to be a JSON model card. Received: unreadable text.", file=path.name
+        ) from error
     missing = [key for key in required if not isinstance(data, dict) or key not in data]
     if missing:
-        raise WeightsMismatch(f"Expected {path.name} to state {', '.join(required)}. Missing: {', '.join(missing)}")
+        raise WeightsMismatch(
+            "Expected {file} to state {keys}. Missing: {missing}",
+            file=path.name,
+            keys=", ".join(required),
+            missing=", ".join(missing),
+        )
     return data
 
 

@@ -219,7 +219,11 @@ class Engine:
 def _check(target: str, method: str) -> None:
     from_labels = (PREDICTED, *LABELS)
     if target not in from_labels:
-        raise UnknownTarget(f"Expected a class out of: {', '.join(from_labels)}. Received: {str(target)[:40]!r}")
+        raise UnknownTarget(
+            "Expected a class out of: {known}. Received: {name}",
+            known=", ".join(from_labels),
+            name=repr(str(target)[:40]),
+        )
     get_method(method)
 
 

@@ -25,14 +25,24 @@ import errno
 import logging
 import traceback
 from pathlib import Path
+from typing import Any
 
-UNEXPECTED = "Something went wrong on our side and the slice was not analysed. Please try again."
+from lungapp.texts import Text, mark
+
+UNEXPECTED = mark("Something went wrong on our side and the slice was not analysed. Please try again.")
 
 logger = logging.getLogger(__name__)
 
 
 class LungAppError(Exception):
-    """Base class. ``str(error)`` is plain text for a user, free of paths and markup."""
+    """Base class. ``str(error)`` is plain text for a user, free of paths and markup.
+
+    ``message`` is a template for the ``values``, if there are any, or the whole message. ``str(error)`` is a `Text`, so
+    what is kept of an error can be told in another language.
+    """
+
+    def __init__(self, message: str = "", /, **values: Any) -> None:
+        super().__init__(message if isinstance(message, Text) else Text(message, **values))
 
 
 class InputError(LungAppError):
@@ -99,7 +109,7 @@ class DatasetDamaged(DatasetError):
     """The copy's pixels were altered after publication."""
 
 
-NO_ROOM = (
+NO_ROOM = mark(
     "Expected room for the upload in the server's temporary folder. Received: a full or read-only disk. Nothing that "
     "was open is lost; please try again, or tell whoever runs this page."
 )

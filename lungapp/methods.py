@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lungapp.errors import UnknownMethod
+from lungapp.texts import mark
 
 
 @dataclass(frozen=True)
@@ -21,28 +22,32 @@ METHODS: tuple[Method, ...] = (
     Method(
         "gradcam",
         "Grad-CAM",
-        "Colours the areas whose features speak for the class; it comes with the score, at no cost.",
+        mark("Colours the areas whose features speak for the class; it comes with the score, at no cost."),
     ),
     Method(
         "gradcam_plus_plus",
         "Grad-CAM++",
-        "Like Grad-CAM, without what speaks against the class; in these models it hardly differs between classes.",
+        mark(
+            "Like Grad-CAM, without what speaks against the class; in these models it hardly differs between classes."
+        ),
     ),
     Method(
         "scorecam",
         "Score-CAM",
-        "Weighs features by the probability they get when shown alone; here it hardly differs between classes.",
+        mark("Weighs features by the probability they get when shown alone; here it hardly differs between classes."),
         slow=True,
     ),
     Method(
         "layercam",
         "Layer-CAM",
-        "Weighs every place on its own and colours only what speaks for the class, so it marks places more closely.",
+        mark(
+            "Weighs every place on its own and colours only what speaks for the class, so it marks places more closely."
+        ),
     ),
     Method(
         "smoothgrad",
         "SmoothGrad",
-        "Marks the pixels that the score reacts to most, for or against the class, averaged over noisy copies.",
+        mark("Marks the pixels that the score reacts to most, for or against the class, averaged over noisy copies."),
         slow=True,
     ),
 )
@@ -56,4 +61,6 @@ def get_method(name: str) -> Method:
         if method.name == name:
             return method
     known = ", ".join(method.name for method in METHODS)
-    raise UnknownMethod(f"Expected an explanation method out of: {known}. Received: {str(name)[:40]!r}")
+    raise UnknownMethod(
+        "Expected an explanation method out of: {known}. Received: {name}", known=known, name=repr(str(name)[:40])
+    )

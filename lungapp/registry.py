@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lungapp.errors import UnknownModel
+from lungapp.texts import mark
 
-LABELS: tuple[str, ...] = ("normal", "benign", "malignant")
+LABELS: tuple[str, ...] = (mark("normal"), mark("benign"), mark("malignant"))
 """Class labels in the order of every score vector; each card stores them beside its scores."""
 
 
@@ -31,9 +32,9 @@ class ModelSpec:
 
 
 MODELS: tuple[ModelSpec, ...] = (
-    ModelSpec("basic_cnn", "Basic CNN", "Three convolution layers: a small, quick reference."),
-    ModelSpec("resnet50", "ResNet-50", "The standard 50-layer residual network."),
-    ModelSpec("advanced_cnn", "Advanced CNN", "Seven convolutions with batch normalisation, quick."),
+    ModelSpec("basic_cnn", "Basic CNN", mark("Three convolution layers: a small, quick reference.")),
+    ModelSpec("resnet50", "ResNet-50", mark("The standard 50-layer residual network.")),
+    ModelSpec("advanced_cnn", "Advanced CNN", mark("Seven convolutions with batch normalisation, quick.")),
 )
 
 DEFAULT_MODEL = "advanced_cnn"
@@ -45,4 +46,6 @@ def get_spec(name: str) -> ModelSpec:
         if spec.name == name:
             return spec
     known = ", ".join(spec.name for spec in MODELS)
-    raise UnknownModel(f"Expected a model name out of: {known}. Received: {str(name)[:40]!r}")
+    raise UnknownModel(
+        "Expected a model name out of: {known}. Received: {name}", known=known, name=repr(str(name)[:40])
+    )

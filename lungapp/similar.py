@@ -26,6 +26,7 @@ from lungapp.quality.measures import Measures, measure, shrink
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS, ModelSpec
 from lungapp.slices import Slice
+from lungapp.texts import mark
 
 FILE = Path(__file__).with_suffix(".json")
 SIDE = 64
@@ -54,12 +55,12 @@ def _hu(grey: float) -> float:
 
 
 MEASURES = (
-    Measure("lungs", "Lungs, share of the body", "%", lambda found: 100 * found.lungs),
-    Measure("lung", "Lungs, median density", "HU", lambda found: _hu(found.lung_grey)),
-    Measure("lung_spread", "Lungs, middle half of densities", "HU", lambda m: m.lung_spread * MODEL_WINDOW.width),
-    Measure("tissue", "Other tissue, median density", "HU", lambda found: _hu(found.tissue_grey)),
-    Measure("tissue_spread", "Other tissue, middle half", "HU", lambda m: m.tissue_spread * MODEL_WINDOW.width),
-    Measure("bone", "Bone and contrast, share of it", "%", lambda found: 100 * found.bone),
+    Measure("lungs", mark("Lungs, share of the body"), "%", lambda found: 100 * found.lungs),
+    Measure("lung", mark("Lungs, median density"), "HU", lambda found: _hu(found.lung_grey)),
+    Measure("lung_spread", mark("Lungs, middle half of densities"), "HU", lambda m: m.lung_spread * MODEL_WINDOW.width),
+    Measure("tissue", mark("Other tissue, median density"), "HU", lambda found: _hu(found.tissue_grey)),
+    Measure("tissue_spread", mark("Other tissue, middle half"), "HU", lambda m: m.tissue_spread * MODEL_WINDOW.width),
+    Measure("bone", mark("Bone and contrast, share of it"), "%", lambda found: 100 * found.bone),
 )
 
 

@@ -55,7 +55,9 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsMismatch(f"Expected {path.name} to be a safetensors file. Received: a damaged one.") from error
+        raise WeightsMismatch(
+            "Expected {file} to be a safetensors file. Received: a damaged one.", file=path.name
+        ) from error
 
 
 def read_weights(model: keras.Model, path: Path) -> None:
@@ -72,6 +74,11 @@ def check_tensors(model: str, expected: Mapping[str, tuple[int, ...]], tensors: 
     if expected != received:
         odd = sorted(name for name in expected.keys() | received.keys() if expected.get(name) != received.get(name))
         raise WeightsMismatch(
-            f"Expected the {len(expected)} tensors of {model}. Received: {len(received)}, "
-            f"{len(odd)} of them different, first {odd[0]}"
+            "Expected the {expected} tensors of {model}. Received: {received}, {different} of them different, first "
+            "{first}",
+            expected=len(expected),
+            model=model,
+            received=len(received),
+            different=len(odd),
+            first=odd[0],
         )

@@ -18,6 +18,7 @@ from lungapp.quality.text import rows_of_text
 from lungapp.quality.typical import typical, vector
 from lungapp.results import Finding, QualityReport
 from lungapp.slices import Slice
+from lungapp.texts import Text, mark
 
 MAX_COLOUR = 0.05
 """Share of coloured pixels [0 in CT; histology from 0.32]; a few coloured marks are let through with a warning."""
@@ -59,11 +60,20 @@ def _picture(item: Slice) -> list[Finding]:
     findings = []
     if item.info.colour > MAX_COLOUR:
         share = f"{100 * item.info.colour:.0f} %"
-        findings.append(_reject("colour", f"Expected a grey CT slice. Received: a picture with {share} coloured area."))
+        findings.append(
+            _reject(
+                "colour", Text("Expected a grey CT slice. Received: a picture with {share} coloured area.", share=share)
+            )
+        )
     if min(item.rows, item.columns) < MIN_SIDE:
         size = f"{item.columns} x {item.rows}"
         findings.append(
-            _reject("too_small", f"Expected at least {MIN_SIDE} pixels on each side. Received: {size} pixels.")
+            _reject(
+                "too_small",
+                Text(
+                    "Expected at least {least} pixels on each side. Received: {size} pixels.", least=MIN_SIDE, size=size
+                ),
+            )
         )
     return findings
 
@@ -76,10 +86,12 @@ def _judge(small: np.ndarray, found: Measures, may_differ: bool) -> list[Finding
     if may_differ:
         other = _as_in_models_window(small, found)
         if other is not None and not broken(measure(other), known_window=False):
-            message = "The greys differ from the wide lung window that the models were trained on; scores may be off."
+            message = mark(
+                "The greys differ from the wide lung window that the models were trained on; scores may be off."
+            )
             return [Finding("unknown_window", "warn", message), *_distance(other)]
         if not broken(measure(1 - small), known_window=False):
-            return [_reject("inverted", "Expected dark lungs and bright bone. Received: an inverted picture.")]
+            return [_reject("inverted", mark("Expected dark lungs and bright bone. Received: an inverted picture."))]
     return [_reject(code, EXPECTED[code]) for code in codes]
 
 
@@ -95,21 +107,23 @@ def _as_in_models_window(small: np.ndarray, found: Measures) -> np.ndarray | Non
 def _distance(small: np.ndarray) -> list[Finding]:
     found = vector(small)
     if typical().upside_down(found):
-        message = "The slice seems to lie upside down: the models expect the patient's front at the top."
+        message = mark("The slice seems to lie upside down: the models expect the patient's front at the top.")
         return [Finding("upside_down", "warn", message)]
     far = typical().distance(found)
     if far >= typical().reject:
-        message = "Expected a slice like those the models were trained on. Received: one unlike any of them."
+        message = mark("Expected a slice like those the models were trained on. Received: one unlike any of them.")
         return [_reject("far", message)]
     if far >= typical().warn:
-        message = "This slice is less like the training slices than 99 in 100 held-out ones are; scores may be off."
+        message = mark(
+            "This slice is less like the training slices than 99 in 100 held-out ones are; scores may be off."
+        )
         return [Finding("unusual", "warn", message)]
     return []
 
 
 def _annotations(item: Slice, grey: np.ndarray, small: np.ndarray) -> list[Finding]:
     if item.info.burned_in or item.info.colour > FEW_COLOURS or rows_of_text(grey, body_mask(small)):
-        message = (
+        message = mark(
             "Text or marks seem to be part of the picture. They may name the patient, and the models were not trained "
             "on them."
         )

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from lungapp.quality.measures import Measures
+from lungapp.texts import mark
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,20 @@ RULES: tuple[Rule, ...] = (
 )
 
 EXPECTED: dict[str, str] = {
-    "blank": "Expected air and tissue in one picture. Received: almost a single grey.",
-    "no_body": "Expected the closed outline of a chest inside the picture. Received: no such outline.",
-    "collage": "Expected one slice. Received: several pictures, or a picture with much else around it.",
-    "not_axial": "Expected an axial slice, wider than deep and round. "
-    "Received: another plane, a crop, or a turned slice.",
-    "no_lungs": "Expected air-filled lungs in the chest. Received: a slice without them, or with too little of them.",
-    "not_ct": "Expected the greys of CT: dark lungs with vessels, fat and muscle close together, bright bone. "
-    "Received: other greys, or an unsuited window.",
-    "saturated": "Expected detail inside the lungs. Received: areas that are all black or white.",
+    "blank": mark("Expected air and tissue in one picture. Received: almost a single grey."),
+    "no_body": mark("Expected the closed outline of a chest inside the picture. Received: no such outline."),
+    "collage": mark("Expected one slice. Received: several pictures, or a picture with much else around it."),
+    "not_axial": mark(
+        "Expected an axial slice, wider than deep and round. Received: another plane, a crop, or a turned slice."
+    ),
+    "no_lungs": mark(
+        "Expected air-filled lungs in the chest. Received: a slice without them, or with too little of them."
+    ),
+    "not_ct": mark(
+        "Expected the greys of CT: dark lungs with vessels, fat and muscle close together, bright bone. "
+        "Received: other greys, or an unsuited window."
+    ),
+    "saturated": mark("Expected detail inside the lungs. Received: areas that are all black or white."),
 }
 """What is said of each code."""
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from lungapp.errors import LungAppError, UnreadableInput, UnsupportedInput
 from lungapp.reading.limits import Limits
 from lungapp.slices import SetAside
+from lungapp.texts import Text, mark
 
 ZIP_MAGIC, GZIP_MAGIC = b"PK\x03\x04", b"\x1f\x8b"
 EMPTY_ZIP_MAGIC = b"PK\x05\x06"
@@ -24,7 +25,7 @@ OFFICE_MEMBER = "[Content_Types].xml"
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What operating systems put into archives unasked."""
 
-EXPECTED = "an image, a DICOM or NIfTI file, or a ZIP archive of them"
+EXPECTED = mark("an image, a DICOM or NIfTI file, or a ZIP archive of them")
 ENCRYPTED = 0x1
 
 
@@ -41,10 +42,12 @@ class Leaf:
             with self.open() as stream:
                 data = stream.read(limits.max_bytes + 1)
         except (OSError, ValueError) as error:
-            raise UnreadableInput(f"Expected {EXPECTED}. Received: a file that cannot be opened.") from error
+            raise UnreadableInput(
+                "Expected {expected}. Received: a file that cannot be opened.", expected=EXPECTED
+            ) from error
         limits.check_bytes(len(data))
         if not data:
-            raise UnreadableInput(f"Expected {EXPECTED}. Received: an empty file.")
+            raise UnreadableInput("Expected {expected}. Received: an empty file.", expected=EXPECTED)
         return data
 
 
@@ -56,7 +59,7 @@ def _as_leaf(source: str | Path | bytes, name: str) -> Leaf:
     def stream() -> BinaryIO:
         path = Path(source)
         if not path.is_file():
-            raise UnreadableInput(f"Expected {EXPECTED}. Received: no such file.")
+            raise UnreadableInput("Expected {expected}. Received: no such file.", expected=EXPECTED)
         return path.open("rb")
 
     return Leaf(name, stream)
@@ -75,7 +78,7 @@ def unpack(sources: Sequence[str | Path | bytes], limits: Limits, strict: bool =
     limits.check_files(len(sources))
     budget = _Budget(limits)
     for number, source in enumerate(sources, start=1):
-        yield from _opened(_as_leaf(source, f"file {number}"), budget, 1, strict)
+        yield from _opened(_as_leaf(source, Text("file {number}", number=number)), budget, 1, strict)
 
 
 class _Budget:
@@ -124,18 +127,23 @@ def _members(leaf: Leaf, limits: Limits, depth: int) -> list[Leaf | SetAside] | 
             return _zipped(leaf, stream, limits)
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         # ValueError: a path that no file system takes. RuntimeError: a compression or a lock that zipfile cannot open.
-        raise UnreadableInput(f"Expected {EXPECTED}. Received: a file or an archive that cannot be opened.") from error
+        raise UnreadableInput(
+            "Expected {expected}. Received: a file or an archive that cannot be opened.", expected=EXPECTED
+        ) from error
 
 
 def _zipped(leaf: Leaf, stream: BinaryIO, limits: Limits) -> list[Leaf | SetAside]:
     with zipfile.ZipFile(stream) as archive:
         members = [item for item in archive.infolist() if not item.is_dir() and not is_litter(item.filename)]
     if any(item.filename == OFFICE_MEMBER for item in members):
-        raise UnsupportedInput(f"Expected {EXPECTED}. Received: an office document.")
+        raise UnsupportedInput("Expected {expected}. Received: an office document.", expected=EXPECTED)
     if not members:
-        raise UnsupportedInput(f"Expected {EXPECTED}. Received: an archive without files.")
+        raise UnsupportedInput("Expected {expected}. Received: an archive without files.", expected=EXPECTED)
     limits.check_files(len(members))
-    return [_member(leaf, item, f"{leaf.source}, item {n}", limits) for n, item in enumerate(members, start=1)]
+    return [
+        _member(leaf, item, Text("{file}, item {number}", file=leaf.source, number=n), limits)
+        for n, item in enumerate(members, start=1)
+    ]
 
 
 def _member(leaf: Leaf, item: zipfile.ZipInfo, name: str, limits: Limits) -> Leaf | SetAside:

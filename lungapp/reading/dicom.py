@@ -168,7 +168,7 @@ def _check_inflated(deflated: bytes, limits: Limits) -> None:
 def _native_syntax(dataset: Dataset) -> UID:
     """The transfer syntax of a file without meta information, by the encoding that pydicom found."""
     if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
-        raise UnsupportedInput(f"{EXPECTED}. Received: compressed pixels without a transfer syntax.")
+        raise UnsupportedInput("{expected}. Received: compressed pixels without a transfer syntax.", expected=EXPECTED)
     implicit, little = dataset.original_encoding
     return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 

@@ -25,8 +25,9 @@ from lungapp.reading import jpeg
 from lungapp.reading.codestreams import END_OF_IMAGE, read_codestream
 from lungapp.reading.dicom_facts import numbers, orientation
 from lungapp.reading.limits import Limits
+from lungapp.texts import Text, mark
 
-EXPECTED = "Expected axial CT slices as DICOM"
+EXPECTED = mark("Expected axial CT slices as DICOM")
 
 CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
@@ -44,17 +45,19 @@ def check_object(dataset: Dataset, limits: Limits) -> None:
     """Raise unless the file holds CT; only then do rows, columns and pixels mean anything."""
     modality = str(dataset.get("Modality") or "")
     if dataset.get("SOPClassUID") == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in dataset:
-        raise UnsupportedInput(f"{EXPECTED}. Received: a DICOMDIR, which lists files and holds no pixels.")
+        raise UnsupportedInput(
+            "{expected}. Received: a DICOMDIR, which lists files and holds no pixels.", expected=EXPECTED
+        )
     if not modality and "SOPClassUID" not in dataset:
-        raise UnreadableInput(f"{EXPECTED}. Received: an incomplete or damaged header.")
+        raise UnreadableInput("{expected}. Received: an incomplete or damaged header.", expected=EXPECTED)
     if modality != "CT" and not (modality == "" and dataset.get("SOPClassUID") in CT_CLASSES):
-        shown = f"modality {modality}" if modality in MODALITIES else "another or no modality"
-        raise UnsupportedInput(f"{EXPECTED}. Received: {shown}.")
+        shown = Text("modality {code}", code=modality) if modality in MODALITIES else mark("another or no modality")
+        raise UnsupportedInput("{expected}. Received: {shown}.", expected=EXPECTED, shown=shown)
     if "Rows" not in dataset or "Columns" not in dataset or "PixelData" not in dataset:
-        raise UnreadableInput(f"{EXPECTED}. Received: a file without pixels, or a truncated one.")
+        raise UnreadableInput("{expected}. Received: a file without pixels, or a truncated one.", expected=EXPECTED)
     limits.check_frames(frame_count(dataset))
     if len(dataset.get("PerFrameFunctionalGroupsSequence") or []) not in (0, frame_count(dataset)):
-        raise UnreadableInput(f"{EXPECTED}. Received: more or fewer images than the header tells of.")
+        raise UnreadableInput("{expected}. Received: more or fewer images than the header tells of.", expected=EXPECTED)
     limits.check_pixels(int(dataset.Rows), int(dataset.Columns))
     _check_syntax(dataset)
 
@@ -67,20 +70,24 @@ def frame_count(dataset: Dataset) -> int:
 def check_frame(facts: Dataset) -> None:
     """Raise `UnsupportedInput` unless ``facts`` are those of an axial slice in grey that holds HU."""
     if "LOCALIZER" in str(facts.get("ImageType", "")).upper():
-        raise UnsupportedInput(f"{EXPECTED}. Received: a localizer (scout view).")
+        raise UnsupportedInput("{expected}. Received: a localizer (scout view).", expected=EXPECTED)
     photometric = facts.get("PhotometricInterpretation")
     if int(facts.get("SamplesPerPixel") or 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise UnsupportedInput(f"{EXPECTED}. Received: a colour or palette image.")
+        raise UnsupportedInput("{expected}. Received: a colour or palette image.", expected=EXPECTED)
     axes = orientation(facts)
     if axes and min(abs(axes[0]), abs(axes[4])) < AXIAL_COSINE:
-        raise UnsupportedInput(f"{EXPECTED}. Received: a slice of another orientation.")
+        raise UnsupportedInput("{expected}. Received: a slice of another orientation.", expected=EXPECTED)
     table = facts.get("ModalityLUTSequence")
     unit = (table[0].get("ModalityLUTType") if table else facts.get("RescaleType")) or "HU"
     # Writers that leave the unit "unspecified" store HU all the same.
     if unit not in ("HU", "US"):
-        raise UnsupportedInput(f"{EXPECTED} with a rescale to Hounsfield units. Received: values of another unit.")
+        raise UnsupportedInput(
+            "{expected} with a rescale to Hounsfield units. Received: values of another unit.", expected=EXPECTED
+        )
     if not table and numbers(facts, "RescaleSlope") == (0.0,):
-        raise UnsupportedInput(f"{EXPECTED} with a rescale to Hounsfield units. Received: a slope of 0.")
+        raise UnsupportedInput(
+            "{expected} with a rescale to Hounsfield units. Received: a slope of 0.", expected=EXPECTED
+        )
 
 
 def decoder_syntax(dataset: Dataset) -> UID:
@@ -102,8 +109,10 @@ def _check_syntax(dataset: Dataset) -> None:
         available = False
     if not available:
         # A UID that pydicom does not know is its own name: text out of the file, not to be shown.
-        name = "an unknown one" if syntax.is_private or syntax.name == str(syntax) else syntax.name
-        raise UnsupportedInput(f"{EXPECTED} in a transfer syntax that can be decoded here. Received: {name}.")
+        name = mark("an unknown one") if syntax.is_private or syntax.name == str(syntax) else syntax.name
+        raise UnsupportedInput(
+            "{expected} in a transfer syntax that can be decoded here. Received: {name}.", expected=EXPECTED, name=name
+        )
     if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
         check_compressed(dataset, 0)
 
@@ -113,14 +122,20 @@ def check_compressed(dataset: Dataset, frame: int) -> None:
     count = frame_count(dataset)
     data = get_frame(dataset.PixelData, frame, number_of_frames=count)
     if len(data) > 2 * get_expected_length(dataset) // count + 2**16:
-        raise UnreadableInput(f"{EXPECTED}. Received: more compressed pixels than rows and columns tell.")
+        raise UnreadableInput(
+            "{expected}. Received: more compressed pixels than rows and columns tell.", expected=EXPECTED
+        )
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
         return
     stream = read_codestream(data)
     if stream is None:
-        raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels that are damaged or of another kind.")
+        raise UnreadableInput(
+            "{expected}. Received: compressed pixels that are damaged or of another kind.", expected=EXPECTED
+        )
     # Decoders fill up what is missing in silence, and CharLS searches for the end for seconds.
     if not data.rstrip(b"\0").endswith(END_OF_IMAGE):
-        raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels that are cut short.")
+        raise UnreadableInput("{expected}. Received: compressed pixels that are cut short.", expected=EXPECTED)
     if stream[:2] != (dataset.Rows, dataset.Columns) or stream.samples != 1 or stream.bits > dataset.BitsAllocated:
-        raise UnreadableInput(f"{EXPECTED}. Received: compressed pixels of another size than the header tells.")
+        raise UnreadableInput(
+            "{expected}. Received: compressed pixels of another size than the header tells.", expected=EXPECTED
+        )

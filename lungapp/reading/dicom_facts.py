@@ -8,6 +8,7 @@ import math
 from pydicom.dataset import Dataset
 
 from lungapp.slices import SliceInfo, Window
+from lungapp.texts import mark
 
 PIXEL_DESCRIPTION = (
     "Rows",
@@ -107,12 +108,12 @@ def info_of(facts: Dataset, notes: list[str], dropped: tuple[str, ...]) -> Slice
     """The facts that travel with the pixels, and what reading had to assume."""
     spacing, thickness = numbers(facts, "PixelSpacing"), numbers(facts, "SliceThickness")
     if not orientation(facts):
-        notes.append("The file does not tell its orientation; it was taken to be axial.")
+        notes.append(mark("The file does not tell its orientation; it was taken to be axial."))
     if facts.get("LossyImageCompression") == "01":
-        notes.append("The pixels were compressed with loss, so Hounsfield units are approximate.")
+        notes.append(mark("The pixels were compressed with loss, so Hounsfield units are approximate."))
     burned_in = facts.get("BurnedInAnnotation") == "YES"
     if burned_in:
-        notes.append("The file says that text is part of its picture; it may name the patient.")
+        notes.append(mark("The file says that text is part of its picture; it may name the patient."))
     return SliceInfo(
         "DICOM",
         bits=int(facts.BitsStored),

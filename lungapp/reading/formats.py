@@ -14,28 +14,35 @@ from lungapp.reading.limits import Limits
 from lungapp.reading.nifti import NiftiVolume, looks_like_nifti
 from lungapp.reading.raster import count_pages, raster_format, read_raster
 from lungapp.slices import Entry, SetAside, Slice
+from lungapp.texts import Text, mark
 
 T = TypeVar("T")
-FORMATS = "DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP"
+FORMATS = mark("DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP")
 """What can be read, for every place that tells a user."""
 
-EXPECTED = f"an image in {FORMATS}"
+EXPECTED = Text("an image in {formats}", formats=FORMATS)
 
 KNOWN_STRANGERS: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", "a PDF document"),
-    (b"GIF8", "a GIF image"),
-    (b"RIFF", "a RIFF file that is no WebP image"),
-    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
-    (b"8BPS", "a Photoshop document"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"\xd0\xcf\x11\xe0", "an office document"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"<", "a page or a drawing (HTML, XML or SVG)"),
+    (b"%PDF", mark("a PDF document")),
+    (b"GIF8", mark("a GIF image")),
+    (b"RIFF", mark("a RIFF file that is no WebP image")),
+    (b"\x00\x00\x00\x0cjP  ", mark("a JPEG 2000 image")),
+    (b"8BPS", mark("a Photoshop document")),
+    (b"7z\xbc\xaf\x27\x1c", mark("a 7z archive")),
+    (b"Rar!", mark("a RAR archive")),
+    (b"\xd0\xcf\x11\xe0", mark("an office document")),
+    (b"\x89HDF", mark("an HDF5 file")),
+    (b"<", mark("a page or a drawing (HTML, XML or SVG)")),
 )
 """What people upload most often beside the supported formats: worth a message that names it."""
 
-KINDS = {"DICOM": "DICOM CT", "NIfTI": "NIfTI volume", "raster": "Pictures"}
+KINDS = {"DICOM": mark("DICOM CT"), "NIfTI": mark("NIfTI volume"), "raster": mark("Pictures")}
+
+PARTS = {
+    "frame": mark("{file}, frame {number}"),
+    "slice": mark("{file}, slice {number}"),
+    "page": mark("{file}, page {number}"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +81,9 @@ def guarded(work: Callable[[], T]) -> T:
         raise InputTooLarge("Expected an image that fits into memory. Received: a larger one.") from error
     except Exception as error:
         # Decoders raise nearly anything on damaged files; none of it means more to a user than "damaged".
-        raise UnreadableInput(f"Expected {EXPECTED}. Received: a damaged or incomplete file.") from error
+        raise UnreadableInput(
+            "Expected {expected}. Received: a damaged or incomplete file.", expected=EXPECTED
+        ) from error
 
 
 def _find(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
@@ -87,8 +96,10 @@ def _find(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
         return _in_nifti(leaf, data, limits)
     for magic, name in KNOWN_STRANGERS:
         if data.startswith(magic):
-            raise UnsupportedInput(f"Expected {EXPECTED}. Received: {name}.")
-    raise UnreadableInput(f"Expected {EXPECTED}. Received: {len(data):,} bytes of another kind.")
+            raise UnsupportedInput("Expected {expected}. Received: {kind}.", expected=EXPECTED, kind=name)
+    raise UnreadableInput(
+        "Expected {expected}. Received: {count:,} bytes of another kind.", expected=EXPECTED, count=len(data)
+    )
 
 
 def _in_dicom(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
@@ -153,4 +164,6 @@ def _in_raster(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside
 
 
 def _name(leaf: Leaf, part: str, number: int, count: int) -> str:
-    return leaf.source if count == 1 else f"{leaf.source}, {part} {number + 1}"
+    if count == 1:
+        return leaf.source
+    return Text(PARTS[part], file=leaf.source, number=number + 1)

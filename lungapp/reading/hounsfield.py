@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lungapp.errors import UnsupportedInput
+from lungapp.texts import Text, mark
 
 AIR_HU = -1000.0
 LOWEST_HU = -1500.0
@@ -19,7 +20,7 @@ USUAL_INTERCEPT = -1024.0
 TISSUE_RANGE = (-200.0, 700.0)
 """Where the 95th percentile of a chest lies in HU: soft tissue, perhaps bone or contrast, no metal."""
 
-EXPECTED = "Expected Hounsfield units, or a rescale to them"
+EXPECTED = mark("Expected Hounsfield units, or a rescale to them")
 
 
 def without_filling(values: np.ndarray, padding: np.ndarray | None = None) -> np.ndarray:
@@ -45,13 +46,18 @@ def intercept_of(values: np.ndarray) -> float:
         for intercept in (0.0, USUAL_INTERCEPT):
             if _within(air + intercept, AIR_RANGE) and _within(tissue + intercept, TISSUE_RANGE):
                 return intercept
-    raise UnsupportedInput(f"{EXPECTED}. Received: values of unknown unit.")
+    raise UnsupportedInput("{expected}. Received: values of unknown unit.", expected=EXPECTED)
 
 
 def assumed(intercept: float) -> str:
     """What `intercept_of` assumed, as a note for the user."""
-    taken = "as they are" if intercept == 0 else f"with the usual intercept of {intercept:.0f}"
-    return f"The file does not tell how its values become Hounsfield units; they were taken {taken}."
+    if intercept == 0:
+        return mark("The file does not tell how its values become Hounsfield units; they were taken as they are.")
+    return Text(
+        "The file does not tell how its values become Hounsfield units; they were taken with the usual intercept of "
+        "{intercept:.0f}.",
+        intercept=intercept,
+    )
 
 
 def _within(value: float, limits: tuple[float, float]) -> bool:

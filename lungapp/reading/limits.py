@@ -38,36 +38,43 @@ class Limits:
     def check_bytes(self, size: int) -> None:
         """Raise `InputTooLarge` for a file of more than ``max_bytes`` bytes."""
         if size > self.max_bytes:
-            raise InputTooLarge(f"Expected a file of at most {self.max_bytes:,} bytes. Received: a larger one.")
+            raise InputTooLarge(
+                "Expected a file of at most {most:,} bytes. Received: a larger one.", most=self.max_bytes
+            )
 
     def check_total(self, size: int) -> None:
         """Raise `InputTooLarge` for files of more than ``max_total_bytes`` bytes together."""
         if size > self.max_total_bytes:
             raise InputTooLarge(
-                f"Expected files of at most {self.max_total_bytes:,} bytes together. Received: larger ones."
+                "Expected files of at most {most:,} bytes together. Received: larger ones.", most=self.max_total_bytes
             )
 
     def check_pixels(self, rows: int, columns: int) -> None:
         """Raise `InputTooLarge` for an image of more than ``max_pixels`` pixels."""
         if rows * columns > self.max_pixels:
             raise InputTooLarge(
-                f"Expected an image of at most {self.max_pixels:,} pixels. Received: {columns} x {rows} pixels."
+                "Expected an image of at most {most:,} pixels. Received: {columns} x {rows} pixels.",
+                most=self.max_pixels,
+                columns=columns,
+                rows=rows,
             )
 
     def check_frames(self, count: int) -> None:
         """Raise `InputTooLarge` for more than ``max_frames`` images in one file."""
         if count > self.max_frames:
-            raise InputTooLarge(f"Expected at most {self.max_frames:,} images in a file. Received: {count:,}.")
+            raise InputTooLarge(
+                "Expected at most {most:,} images in a file. Received: {count:,}.", most=self.max_frames, count=count
+            )
 
     def check_files(self, count: int) -> None:
         """Raise `InputTooLarge` for more than ``max_files`` files."""
         if count > self.max_files:
-            raise InputTooLarge(f"Expected at most {self.max_files:,} files at once. Received: more.")
+            raise InputTooLarge("Expected at most {most:,} files at once. Received: more.", most=self.max_files)
 
     def check_nesting(self, depth: int) -> None:
         """Raise `InputTooLarge` for archives more than ``max_nesting`` deep."""
         if depth > self.max_nesting:
-            raise InputTooLarge(f"Expected archives at most {self.max_nesting} deep. Received: a deeper one.")
+            raise InputTooLarge("Expected archives at most {most} deep. Received: a deeper one.", most=self.max_nesting)
 
     def check_ratio(self, size: int, compressed: int) -> None:
         """Raise `InputTooLarge` for ``size`` bytes packed into ``compressed`` by more than ``max_ratio``.
@@ -76,5 +83,5 @@ class Limits:
         """
         if size > MIB and size > self.max_ratio * max(1, compressed):
             raise InputTooLarge(
-                f"Expected data compressed at most {self.max_ratio:,} to 1. Received: a denser archive."
+                "Expected data compressed at most {most:,} to 1. Received: a denser archive.", most=self.max_ratio
             )

@@ -12,11 +12,12 @@ from lungapp.errors import UnreadableInput, UnsupportedInput
 from lungapp.reading import hounsfield
 from lungapp.reading.limits import Limits
 from lungapp.slices import Slice, SliceInfo
+from lungapp.texts import mark
 
 # nibabel's warnings quote values of the file.
 logging.getLogger("nibabel").setLevel(logging.CRITICAL)
 
-EXPECTED = "Expected one CT volume as NIfTI"
+EXPECTED = mark("Expected one CT volume as NIfTI")
 
 AXIAL_COSINE = 0.8
 """As for DICOM: a volume turned further than a tilted gantry has no axial slices without resampling."""
@@ -55,15 +56,17 @@ class NiftiVolume:
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
         if len(shape) != 3 or min(shape) < 1:
-            raise UnsupportedInput(f"{EXPECTED}. Received: {len(shape)} dimensions.")
+            raise UnsupportedInput("{expected}. Received: {count} dimensions.", expected=EXPECTED, count=len(shape))
         if image.get_data_dtype().kind not in "iuf":
-            raise UnsupportedInput(f"{EXPECTED}. Received: colour or complex values.")
+            raise UnsupportedInput("{expected}. Received: colour or complex values.", expected=EXPECTED)
         affine = image.affine
         if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-            raise UnreadableInput(f"{EXPECTED}. Received: a volume without a usable orientation.")
+            raise UnreadableInput("{expected}. Received: a volume without a usable orientation.", expected=EXPECTED)
         cosines = np.abs(affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)
         if cosines.max(axis=0).min() < AXIAL_COSINE or set(map(int, cosines.argmax(axis=0))) != {0, 1, 2}:
-            raise UnsupportedInput(f"{EXPECTED} along the patient's axes. Received: an oblique volume.")
+            raise UnsupportedInput(
+                "{expected} along the patient's axes. Received: an oblique volume.", expected=EXPECTED
+            )
         self.dropped = tuple(f"NIfTI {name}" for name in FREE_TEXT if bytes(image.header[name]).strip(b"\0 "))
         self._image = nib.as_closest_canonical(image)
         columns, rows, self.slices = self._image.shape[:3]
@@ -76,7 +79,7 @@ class NiftiVolume:
         stored = np.asanyarray(self._image.dataobj).reshape(self._image.shape[:3])
         volume = stored.transpose(2, 1, 0)[:, ::-1, ::-1]
         if volume.dtype.kind == "f" and not np.isfinite(volume).all():
-            raise UnreadableInput(f"{EXPECTED}. Received: values that are no numbers.")
+            raise UnreadableInput("{expected}. Received: values that are no numbers.", expected=EXPECTED)
         return volume
 
     @cached_property

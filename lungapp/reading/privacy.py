@@ -11,6 +11,8 @@ from pydicom.datadict import dictionary_description, dictionary_has_tag, diction
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from lungapp.texts import plural
+
 IDENTIFYING_VR = {"PN", "DA", "DT", "TM", "AS", "AE", "UI", "LO", "LT", "SH", "ST", "UC", "UR", "UT"}
 PATIENT_GROUP = 0x0010
 FRAMES_GROUP = 0x5200
@@ -36,8 +38,10 @@ def identifying(dataset: Dataset) -> tuple[str, ...]:
             overlays += 1
         elif dictionary_has_tag(tag) and _has_value(dataset, tag) and _identifies(dataset, tag):
             found.append(dictionary_description(tag))
-    counted = [(private, "private attribute"), (overlays, "overlay attribute")]
-    found += [f"{count} {name}{'s' if count > 1 else ''}" for count, name in counted if count]
+    if private:
+        found.append(plural("{n} private attribute", "{n} private attributes", private))
+    if overlays:
+        found.append(plural("{n} overlay attribute", "{n} overlay attributes", overlays))
     return tuple(found)
 
 

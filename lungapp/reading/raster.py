@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from lungapp.errors import InputTooLarge, UnsupportedInput
 from lungapp.reading.limits import Limits
 from lungapp.slices import Slice, SliceInfo
+from lungapp.texts import Text, mark
 
 MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -86,17 +87,17 @@ def read_raster(data: bytes, limits: Limits, page: int = 0) -> Slice:
             image.seek(page)
             limits.check_pixels(image.height, image.width)
         elif getattr(image, "is_animated", False):
-            notes.append("The file holds several images; the first one was read.")
+            notes.append(mark("The file holds several images; the first one was read."))
         _refuse_unknown_scale(image)
         bits = 16 if image.mode in SIXTEEN_BIT_MODES else 8
         if bits == 8 and _stored_bits(image, data) > 8:
-            notes.append("Samples of more than 8 bits were read with 8 bits.")
+            notes.append(mark("Samples of more than 8 bits were read with 8 bits."))
         dropped = _metadata(image)
         ImageOps.exif_transpose(image, in_place=True)
         pixels, colour = _sixteen_bit(image) if bits == 16 else _eight_bit(image, notes)
     white = next(white for white in WHITES if pixels.max() <= white)
     if bits == 16:
-        notes.append(f"16-bit grey levels: white was taken to be {white:.0f}.")
+        notes.append(Text("16-bit grey levels: white was taken to be {white:.0f}.", white=white))
     info = SliceInfo(
         TITLES.get(str(name), str(name)), bits=bits, white=white, colour=colour, notes=tuple(notes), dropped=dropped
     )
@@ -109,7 +110,7 @@ def _open(data: bytes, name: str | None, limits: Limits) -> Image.Image:
         image = Image.open(BytesIO(data), formats=(name,) if name else ())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputTooLarge(
-            f"Expected an image of at most {limits.max_pixels:,} pixels. Received: a larger one."
+            "Expected an image of at most {most:,} pixels. Received: a larger one.", most=limits.max_pixels
         ) from error
     limits.check_pixels(image.height, image.width)
     return image
@@ -118,9 +119,10 @@ def _open(data: bytes, name: str | None, limits: Limits) -> Image.Image:
 def _metadata(image: Image.Image) -> tuple[str, ...]:
     """Kinds of metadata in the file, which may name someone and go no further."""
     kinds = {
-        "EXIF data": bool(image.getexif()),
-        "XMP data": any(key in image.info for key in ("xmp", "XML:com.adobe.xmp")),
-        "text fields": any(key in image.info for key in ("comment", "Comment")) or bool(getattr(image, "text", None)),
+        mark("EXIF data"): bool(image.getexif()),
+        mark("XMP data"): any(key in image.info for key in ("xmp", "XML:com.adobe.xmp")),
+        mark("text fields"): any(key in image.info for key in ("comment", "Comment"))
+        or bool(getattr(image, "text", None)),
     }
     return tuple(kind for kind, there in kinds.items() if there)
 
@@ -169,5 +171,5 @@ def _opaque(image: Image.Image, notes: list[str]) -> Image.Image:
     rgba = image.convert("RGBA")
     if rgba.getchannel("A").getextrema() == (255, 255):
         return rgba.convert("RGB")
-    notes.append("Transparent parts were laid on black.")
+    notes.append(mark("Transparent parts were laid on black."))
     return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")

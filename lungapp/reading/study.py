@@ -11,6 +11,7 @@ from lungapp.reading.containers import Leaf, unpack
 from lungapp.reading.formats import EXPECTED, KINDS, Found, find
 from lungapp.reading.limits import Limits
 from lungapp.slices import Entry, Series, SetAside, Slice, Study
+from lungapp.texts import Text, plural
 
 
 def read_study(sources: Sequence[str | Path | bytes], limits: Limits | None = None) -> Study:
@@ -68,7 +69,9 @@ def read_slice(source: str | Path | bytes, limits: Limits | None = None, number:
     study = _in_order(found)
     if not study.series:
         reasons = {item.reason for item in study.set_aside}
-        raise UnsupportedInput(reasons.pop() if len(reasons) == 1 else f"Expected {EXPECTED}. Received: no slice.")
+        if len(reasons) == 1:
+            raise UnsupportedInput(reasons.pop())
+        raise UnsupportedInput("Expected {expected}. Received: no slice.", expected=EXPECTED)
     return _pick(study.series[0].entries, number)
 
 
@@ -79,13 +82,18 @@ def _pick(entries: Sequence[Entry], number: int | None = None) -> Slice:
     """
     count = len(entries)
     if number is not None and not 1 <= number <= count:
-        raise UnsupportedInput(f"Expected a slice number from 1 to {count}. Received: {number}.")
+        raise UnsupportedInput(
+            "Expected a slice number from 1 to {count}. Received: {number}.", count=count, number=number
+        )
     chosen = number or (count + 1) // 2
     item = entries[chosen - 1].read()
     if count == 1:
         return item
-    which = f"Slice {chosen} of {count}" + ("" if number else ", the middle one,")
-    return replace(item, info=replace(item.info, notes=(f"{which} was read.", *item.info.notes)))
+    if number:
+        which = Text("Slice {number} of {count} was read.", number=chosen, count=count)
+    else:
+        which = Text("Slice {number} of {count}, the middle one, was read.", number=chosen, count=count)
+    return replace(item, info=replace(item.info, notes=(which, *item.info.notes)))
 
 
 def _found(leaf: Leaf | SetAside, limits: Limits) -> list[Found | SetAside]:
@@ -105,7 +113,7 @@ def _in_order(items: Iterable[Found | SetAside]) -> Study:
         if isinstance(item, SetAside):
             aside.append(item)
         elif item.identity in seen:
-            aside.append(SetAside(item.entry.source, f"The same image as {seen[item.identity]}."))
+            aside.append(SetAside(item.entry.source, Text("The same image as {file}.", file=seen[item.identity])))
         else:
             if item.identity:
                 seen[item.identity] = item.entry.source
@@ -117,8 +125,10 @@ def _in_order(items: Iterable[Found | SetAside]) -> Study:
 def _series(group: list[Found]) -> Series:
     entries = tuple(item.entry for item in sorted(group, key=lambda item: item.order))
     count = len(entries)
-    title = f"{KINDS[group[0].kind]}: {count} slice{'s' if count > 1 else ''}"
+    kind = KINDS[group[0].kind]
+    title = plural("{kind}: {n} slice", "{kind}: {n} slices", count, kind=kind)
     positions = [entry.position for entry in entries if entry.position is not None]
     if len(positions) > 1 and positions[-1] > positions[0]:
-        title += f" over {positions[-1] - positions[0]:.0f} mm"
+        length = positions[-1] - positions[0]
+        title = Text("{kind}: {count} slices over {length:.0f} mm", kind=kind, count=count, length=length)
     return Series(title, entries)

@@ -87,7 +87,9 @@ def to_structured_report(
 
 def _check(analysis: Analysis) -> None:
     if analysis.slice.info.format != "DICOM":
-        raise UnsupportedInput(f"Expected a slice read from DICOM. Received: one from {analysis.slice.info.format}.")
+        raise UnsupportedInput(
+            "Expected a slice read from DICOM. Received: one from {format}.", format=analysis.slice.info.format
+        )
     if analysis.prediction is None:
         raise UnsupportedInput("Expected a slice that was scored. Received: one that the input check rejected.")
     if analysis.slice.info.burned_in:

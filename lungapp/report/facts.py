@@ -11,8 +11,9 @@ from lungapp.cards import ENSEMBLE, ModelCard
 from lungapp.methods import get_method
 from lungapp.registry import MODELS
 from lungapp.results import ActivationMap, Aggregate, Analysis, RowStatus, SeriesRow, Status, Verdict
+from lungapp.texts import Text, mark
 
-NOTICE = "Research use only. Not a medical device, not for diagnosis or treatment."
+NOTICE = mark("Research use only. Not a medical device, not for diagnosis or treatment.")
 
 OVERRIDDEN = (
     "Input check overridden: the check rejected this slice, and it was scored only because someone asked for that all "
@@ -20,14 +21,18 @@ OVERRIDDEN = (
 )
 REJECTED = "Not scored: this slice did not pass the input check, so no model was asked."
 
-STATUS: dict[Status, str] = {"confident": "Confident", "uncertain": "Uncertain", "rejected": "Not scored"}
+STATUS: dict[Status, str] = {
+    "confident": mark("Confident"),
+    "uncertain": mark("Uncertain"),
+    "rejected": mark("Not scored"),
+}
 """A short word for each status, on the page too."""
 
 STATE: dict[RowStatus, str] = {
-    "confident": "Confident",
-    "uncertain": "Uncertain",
-    "rejected": "Not scored",
-    "failed": "Failed",
+    "confident": mark("Confident"),
+    "uncertain": mark("Uncertain"),
+    "rejected": mark("Not scored"),
+    "failed": mark("Failed"),
 }
 """The same for a slice of a series."""
 
@@ -85,7 +90,10 @@ def percent(share: float) -> str:
 
 def title_of(model: str) -> str:
     """How ``model`` is called in a sentence: a model's name, ``"ensemble"`` or ``"all"``."""
-    titles = {spec.name: spec.title for spec in MODELS} | {ENSEMBLE: "Mean of all models", "all": "all models"}
+    titles = {spec.name: spec.title for spec in MODELS} | {
+        ENSEMBLE: mark("Mean of all models"),
+        "all": mark("all models"),
+    }
     return titles.get(model, model)
 
 
@@ -130,11 +138,16 @@ def warning_of(analysis: Analysis | SeriesRow) -> str:
 def aggregate_in_words(found: Aggregate) -> tuple[str, ...]:
     """How the aggregate of a series was formed and what it is not; said wherever the number is."""
     return (
-        "The models judge single slices; none of them has seen a whole series.",
-        f"This number is the highest mean of the malignant probabilities of {found.window} slices that follow one "
-        "another in the series, of those that were scored.",
-        "It was not validated on patients: how often it is right for one is not known. It is not a diagnosis, and a "
-        "series without a high number is no proof of health.",
+        mark("The models judge single slices; none of them has seen a whole series."),
+        Text(
+            "This number is the highest mean of the malignant probabilities of {window} slices that follow one another "
+            "in the series, of those that were scored.",
+            window=found.window,
+        ),
+        mark(
+            "It was not validated on patients: how often it is right for one is not known. It is not a diagnosis, and "
+            "a series without a high number is no proof of health."
+        ),
     )
 
 

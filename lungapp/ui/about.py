@@ -7,6 +7,9 @@ import gradio as gr
 from lungapp import __version__
 from lungapp.methods import METHODS
 from lungapp.report import NOTICE
+from lungapp.texts import mark
+from lungapp.ui.language import say
+from lungapp.ui.translated import composed
 
 ADDRESS = "http://127.0.0.1:7860"
 """Stands in the snippet until the page puts its own address there."""
@@ -39,64 +42,118 @@ USE_OWN_ADDRESS = f"""(code) => {{
     return code.replace("{ADDRESS}", here);
 }}"""
 
-TEXT = f"""
-## Intended use
-LungApp scores single axial chest CT slices as normal, benign or malignant and shows where the model looked. It is made
-for research and teaching. **{NOTICE}**
-
-## Limits
-- The models learnt from about 1,050 distinct slices of 110 patients from one hospital and one family of scanners. Other
-  scanners, reconstructions and populations were not measured.
-- Benign cases come from 15 patients only. A benign answer carries the least weight.
-- Much of what tells the classes apart in this dataset is how the pictures were made, not what they show. The
-  "Performance" tab therefore gives figures with similar slices kept apart, beside the usual ones.
-- One slice is not a scan: a nodule may lie on another slice. The "Series" tab scores many, one by one; its number for
-  all of them together was not validated on patients.
-- The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong where the class is
-  right. Each map is tested: where blurring its hottest tenth lowers the probability no more than blurring other tenths
-  does, the page says not to rely on it. Grad-CAM++ and Score-CAM hardly differ between classes in these models.
-
-## Privacy
-- An upload lies in a temporary folder of its own and is deleted when you open another file or leave. Nothing is added
-  to a dataset, and no name, date or identifier is taken out of a file; what was left behind stands under each answer.
-- Text inside a picture stays there: look for it before you pass an overlay on.
-- Pictures on this page are not written to the server's disk. No usage statistics are sent to anyone.
-- If this page runs on a computer that is not yours, its operator can see what you upload. Remove identifiers first.
-
-## Data and citation
-Alyasriy and AL-Huseiny, *The IQ-OTH/NCCD lung cancer dataset*, Mendeley Data, 2023,
-[doi:10.17632/bhmdr45bh2](https://doi.org/10.17632/bhmdr45bh2). The method of the maps is Grad-CAM (Selvaraju et al.,
-2017, [doi:10.1109/ICCV.2017.74](https://doi.org/10.1109/ICCV.2017.74)) unless you pick another, which
-[tf-keras-vis](https://github.com/keisen/tf-keras-vis) computes.
-
-## Use from a program
-`pip install gradio_client`, then:
-"""
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        mark("Limits"),
+        (
+            mark(
+                "The models learnt from about 1,050 distinct slices of 110 patients from one hospital and one family "
+                "of scanners. Other scanners, reconstructions and populations were not measured."
+            ),
+            mark("Benign cases come from 15 patients only. A benign answer carries the least weight."),
+            mark(
+                "Much of what tells the classes apart in this dataset is how the pictures were made, not what they "
+                "show. The Performance tab therefore gives figures with similar slices kept apart, beside the usual "
+                "ones."
+            ),
+            mark(
+                "One slice is not a scan: a nodule may lie on another slice. The Series tab scores many, one by one; "
+                "its number for all of them together was not validated on patients."
+            ),
+            mark(
+                "The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong "
+                "where the class is right. Each map is tested: where blurring its hottest tenth lowers the probability "
+                "no more than blurring other tenths does, the page says not to rely on it. Grad-CAM++ and Score-CAM "
+                "hardly differ between classes in these models."
+            ),
+        ),
+    ),
+    (
+        mark("Privacy"),
+        (
+            mark(
+                "An upload lies in a temporary folder of its own and is deleted when you open another file or leave. "
+                "Nothing is added to a dataset, and no name, date or identifier is taken out of a file; what was left "
+                "behind stands under each answer."
+            ),
+            mark("Text inside a picture stays there: look for it before you pass an overlay on."),
+            mark("Pictures on this page are not written to the server's disk. No usage statistics are sent to anyone."),
+            mark("The language that you choose is kept in a cookie of your browser; it holds nothing else."),
+            mark(
+                "If this page runs on a computer that is not yours, its operator can see what you upload. Remove "
+                "identifiers first."
+            ),
+        ),
+    ),
+)
 
 METHOD_NAMES = ", ".join(f"`{method.name}`" for method in METHODS)
 
-AFTER = f"""
-`model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that does not
-pass the input check comes back with the status `rejected` and without probabilities, unless `override` is true; every
-output then says so. `slice_number` picks a slice of a file that holds several. `method` is one of
-{METHOD_NAMES}; `faithfulness=True` also tests the map. `/analyse_series` takes `files`, `model` and `override` and
-gives a row a slice, their aggregate, which was not validated on patients, and the rows as CSV. `/models` gives the
-model cards. Their parameters, with names and types, stand behind "Use via API" at the foot of the page.
 
-Where the operator has set `LUNGAPP_MCP=1`, the same three are tools of an MCP server at `/gradio_api/mcp/`. An address
-that ends in `?example=phantom-mass` opens the page with that example.
+def text() -> str:
+    """What stands above the snippets, as Markdown."""
+    purpose = say(
+        "LungApp scores single axial chest CT slices as normal, benign or malignant and shows where the model looked. "
+        "It is made for research and teaching."
+    )
+    paper = "[doi:10.1109/ICCV.2017.74](https://doi.org/10.1109/ICCV.2017.74)"
+    cited = say(
+        "The method of the maps is Grad-CAM (Selvaraju et al., 2017, {paper}) unless you pick another, which {library} "
+        "computes.",
+        paper=paper,
+        library="[tf-keras-vis](https://github.com/keisen/tf-keras-vis)",
+    )
+    reports = say(
+        "The page speaks several languages. Files to take away (PDF, JSON, CSV, DICOM) and what programs get are "
+        "English."
+    )
+    sections = [
+        f"## {say('Intended use')}\n{purpose} **{say(NOTICE)}**",
+        *(f"## {say(title)}\n" + "\n".join(f"- {say(item)}" for item in items) for title, items in SECTIONS),
+        f"## {say('Languages')}\n{reports}",
+        f"## {say('Data and citation')}\n{DATASET} {cited}",
+        f"## {say('Use from a program')}\n{say('{command}, then:', command='`pip install gradio_client`')}",
+    ]
+    return "\n\n".join(sections)
 
-LungApp {__version__}, MIT licence.
-"""
+
+DATASET = (
+    "Alyasriy and AL-Huseiny, *The IQ-OTH/NCCD lung cancer dataset*, Mendeley Data, 2023, "
+    "[doi:10.17632/bhmdr45bh2](https://doi.org/10.17632/bhmdr45bh2)."
+)
+
+
+def after() -> str:
+    """What stands below the snippets, as Markdown."""
+    calls = say(
+        "`model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that "
+        "does not pass the input check comes back with the status `rejected` and without probabilities, unless "
+        "`override` is true; every output then says so. `slice_number` picks a slice of a file that holds several. "
+        "`method` is one of {methods}; `faithfulness=True` also tests the map. `/analyse_series` takes `files`, "
+        "`model` and `override` and gives a row a slice, their aggregate, which was not validated on patients, and the "
+        "rows as CSV. `/models` gives the model cards. Their parameters, with names and types, stand behind the link "
+        "on the API at the foot of the page.",
+        methods=METHOD_NAMES,
+    )
+    tools = say(
+        "Where the operator has set `LUNGAPP_MCP=1`, the same three are tools of an MCP server at `/gradio_api/mcp/`. "
+        "An address that ends in `?example=phantom-mass` opens the page with that example, one that ends in `?lang=en` "
+        "in English."
+    )
+    return f"{calls}\n\n{tools}\n\nLungApp {__version__}, {say('MIT licence.')}"
+
+
+def curl_note() -> str:
+    return say("Or with curl; the answer is a stream whose last event holds the report:")
 
 
 def build_about_tab(demo: gr.Blocks) -> None:
     """Lay out the tab inside the current Blocks, ``demo``."""
-    gr.Markdown(TEXT, elem_classes="la-prose")
+    gr.Markdown(composed(text), elem_classes="la-prose")
     code = gr.Code(SNIPPET, label="Python", interactive=False, wrap_lines=True, elem_classes="la-prose")
-    gr.Markdown("Or with curl; the answer is a stream whose last event holds the report:", elem_classes="la-prose")
+    gr.Markdown(composed(curl_note), elem_classes="la-prose")
     # Uncoloured: the colours of the shell's words are too pale to be read on white.
     curl = gr.Code(CURL, label="curl", interactive=False, wrap_lines=True, elem_classes="la-prose")
-    gr.Markdown(AFTER, elem_classes="la-prose")
+    gr.Markdown(composed(after), elem_classes="la-prose")
     for snippet in (code, curl):
         demo.load(None, snippet, snippet, js=USE_OWN_ADDRESS, api_visibility="private")

@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from lungapp.batching import AT_ONCE
-from lungapp.methods import DEFAULT_METHOD, METHODS, get_method
+from lungapp.methods import DEFAULT_METHOD, METHODS, Method, get_method
 from lungapp.reading import FORMATS
 from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.rendering import DEFAULT_OPACITY
 from lungapp.results import Analysis
 from lungapp.settings import Settings
 from lungapp.similar import Neighbours
+from lungapp.texts import Text, mark
 from lungapp.ui import panels, viewer, words
 from lungapp.ui.downloads import build_downloads, offer
 from lungapp.ui.examples import Example, find_examples, pick
+from lungapp.ui.language import say, say_html
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
 from lungapp.ui.neighbours import comparison
 from lungapp.ui.opened import Opened, close, open_upload
+from lungapp.ui.translated import composed
+from lungapp.ui.words import capital
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -35,10 +39,10 @@ SET_OPACITY = "(percent) => document.documentElement.style.setProperty('--la-opa
 SHOW_ANSWER = "() => { if (innerWidth < 700) document.getElementById('la-answer').scrollIntoView(); }"
 """On a phone the answer lies below the fold."""
 
-FILE_LABEL = "CT slice, series or ZIP"
-INSIST = "Score it all the same"
-OTHER_FILE = f"Please upload axial chest CT as {FORMATS}, or a ZIP of it."
-OTHER_MODEL = "The slice itself was read. You can pick another model."
+FILE_LABEL = mark("CT slice, series or ZIP")
+INSIST = mark("Score it all the same")
+OTHER_FILE = Text("Please upload axial chest CT as {formats}, or a ZIP of it.", formats=FORMATS)
+OTHER_MODEL = mark("The slice itself was read. You can pick another model.")
 
 PROGRESS = gr.Progress()
 """As a default value it makes Gradio show on the page how far a slow explanation is."""
@@ -67,31 +71,40 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         with gr.Column(scale=2, min_width=280, elem_classes="la-side"):
             # No file types: clinical DICOM often has no extension, and the bytes are judged anyway.
             file = gr.File(label=FILE_LABEL, type="filepath", file_count="multiple", height=170, elem_id="la-file")
-            choices = [*((describe(spec, records), spec.name) for spec in MODELS), (words.ALL_MODELS, "all")]
-            model = gr.Radio(choices, value=settings.default_model, label="Model", elem_id="la-model")
-            button = gr.Button("Analyse", variant="primary", elem_id="la-button")
+            choices = [*offered(records), (words.ALL_MODELS, "all")]
+            model = gr.Radio(choices, value=settings.default_model, label=mark("Model"), elem_id="la-model")
+            button = gr.Button(mark("Analyse"), variant="primary", elem_id="la-button")
             found = find_examples(examples)
             _build_examples(found, file)
         with gr.Column(scale=5, min_width=280, elem_classes="la-main"):
-            answer = gr.HTML(panels.empty(), elem_id="la-answer")
+            answer = gr.HTML(composed(panels.empty), elem_id="la-answer")
             insist = gr.Button(INSIST, visible=False, size="sm", elem_id="la-insist")
-            number = gr.Slider(1, 2, 1, step=1, label="Slice", visible=False, elem_id="la-number")
+            number = gr.Slider(1, 2, 1, step=1, label=mark("Slice"), visible=False, elem_id="la-number")
             pictures = gr.HTML("", elem_id="la-pictures")
             tested = gr.HTML("", elem_id="la-tested")
             with gr.Row(visible=False, elem_id="la-map") as controls:
-                targets = [("Predicted", "predicted"), *((label.capitalize(), label) for label in LABELS)]
-                target = gr.Radio(targets, value="predicted", label="Class to explain", scale=3, min_width=250)
+                targets = [
+                    (mark("Predicted"), "predicted"),
+                    *((composed(partial(capital, label)), label) for label in LABELS),
+                ]
+                target = gr.Radio(targets, value="predicted", label=mark("Class to explain"), scale=3, min_width=250)
                 method = gr.Dropdown(
-                    [(entry.title + (" (slow)" if entry.slow else ""), entry.name) for entry in METHODS],
+                    [(composed(partial(titled, entry)), entry.name) for entry in METHODS],
                     value=DEFAULT_METHOD,
-                    label="Explanation",
+                    label=mark("Explanation"),
                     info=get_method(DEFAULT_METHOD).sentence,
                     filterable=False,
                     scale=3,
                     min_width=250,
                 )
                 opacity = gr.Slider(
-                    0, 100, round(100 * DEFAULT_OPACITY), step=5, label="Overlay opacity (%)", scale=3, min_width=250
+                    0,
+                    100,
+                    round(100 * DEFAULT_OPACITY),
+                    step=5,
+                    label=mark("Overlay opacity (%)"),
+                    scale=3,
+                    min_width=250,
                 )
             busy = gr.HTML("", elem_id="la-busy")
             downloads = build_downloads(records)
@@ -100,7 +113,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
     opacity.change(None, opacity, None, js=SET_OPACITY, api_visibility="private")
     opened.change(None, js=SHOW_ANSWER, api_visibility="private")
     method.change(
-        lambda name: gr.update(info=get_method(name).sentence),
+        lambda name: gr.update(info=say(get_method(name).sentence)),
         method,
         method,
         show_progress="hidden",
@@ -149,7 +162,7 @@ def _linked(examples: list[Example], name: str) -> tuple[Any, Any]:
     example = pick(examples, name)
     if example is None:
         names = ", ".join(example.path.name for example in examples)
-        return gr.skip(), panels.failure(words.NO_EXAMPLE, f"{words.EXAMPLES} {names}.")
+        return gr.skip(), panels.failure(say(words.NO_EXAMPLE), say("There are: {names}.", names=names))
     return [str(example.path)], gr.skip()
 
 
@@ -160,15 +173,25 @@ def _uploaded(files: list[str] | None, settings: Settings, old: Opened | None, e
     return _opened(open_upload(files, settings.limits, old), bool(files), is_warming(engine))
 
 
+def offered(records: Records) -> list[tuple[str, str]]:
+    """The models to choose from: what is shown of each, and its name."""
+    return [(composed(partial(describe, spec, records)), spec.name) for spec in MODELS]
+
+
 def describe(spec: ModelSpec, records: Records) -> str:
     """A model's name and nature in a line, and whether it can be asked."""
-    return f"{spec.title}: {spec.summary}" + ("" if spec.name in records else " Not available: no weights here.")
+    said = f"{spec.title}: {say(spec.summary)}"
+    return said if spec.name in records else f"{said} {say('Not available: no weights here.')}"
+
+
+def titled(method: Method) -> str:
+    return say("{method} (slow)", method=method.title) if method.slow else method.title
 
 
 def _opened(opened: Opened, loading: bool, warming: bool = False) -> tuple[Any, ...]:
     """What a new upload changes at once: the slider over its slices, and a card that says that work is going on."""
     count = len(opened.entries)
-    title = f"Slice ({opened.title})" if count > 1 else "Slice"
+    title = say("Slice ({series})", series=opened.title) if count > 1 else say(words.SLICE)
     slider = gr.update(maximum=max(2, count), value=opened.first, visible=count > 1, label=title)
     return opened, slider, *_shown(panels.loading(warming) if loading else panels.empty())
 
@@ -196,7 +219,9 @@ def _analyser(
         progress: gr.Progress = PROGRESS,
     ) -> Iterator[tuple[Any, ...]]:
         if opened is None or not opened.entries:
-            yield _shown(panels.failure(opened.problem, OTHER_FILE) if opened and opened.problem else panels.empty())
+            yield _shown(
+                panels.failure(opened.problem, say(OTHER_FILE)) if opened and opened.problem else panels.empty()
+            )
             return
         item = None
         try:
@@ -208,7 +233,7 @@ def _analyser(
             if any(not found.blank for found in analysis.maps):
                 yield _again(_tested(engine, analysis))
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked
-            yield _shown(panels.failure(explain(error), OTHER_MODEL), viewer.pictures(item) if item else "")
+            yield _shown(panels.failure(explain(error), say(OTHER_MODEL)), viewer.pictures(item) if item else "")
 
     return answer
 
@@ -249,11 +274,11 @@ def _build_examples(examples: list[Example], file: gr.File) -> None:
     if not examples:
         return
     with gr.Column(elem_id="la-examples"):
-        gr.HTML('<h2 class="la-heading">Examples</h2>')
+        gr.HTML(composed(lambda: f'<h2 class="la-heading">{say_html("Examples")}</h2>'))
         for example in examples:
             # A data URI needs no file; Gradio takes file data here too, though its types do not say so.
             icon: Any = {"path": example.path.name, "url": example.thumbnail}
-            button = gr.Button(example.title, icon=icon, size="sm")
+            button = gr.Button(composed(partial(getattr, example, "title")), icon=icon, size="sm")
             button.click(
                 lambda path=str(example.path): [path], None, file, show_progress="hidden", api_visibility="private"
             )

@@ -19,6 +19,7 @@ from lungapp.results import SeriesAnalysis
 from lungapp.series import summarise
 from lungapp.settings import Settings
 from lungapp.slices import SetAside, Study
+from lungapp.texts import joined, mark
 from lungapp.ui.answers import analysed, cards_of
 from lungapp.ui.messages import to_gradio_error
 from lungapp.ui.uploads import Upload, hand_out
@@ -126,11 +127,13 @@ def _describe(endpoint: Callable[..., Any], inputs: list[Any]) -> None:
 def _series(engine: Engine, study: Study, model: str, override: bool) -> SeriesAnalysis:
     """The longest series of ``study``, scored; other series are set aside. Raises `UnreadableInput` for none."""
     if not study.series:
-        raise UnreadableInput(" ".join(dict.fromkeys(item.reason for item in study.set_aside)))
+        raise UnreadableInput(joined([*dict.fromkeys(item.reason for item in study.set_aside)]))
     chosen, *others = study.series
     started = time.perf_counter()
     rows = list(engine.analyse_series(chosen.entries, model, override=override))
-    beside = [SetAside(other.title, "Another series; the one with the most slices was scored.") for other in others]
+    beside = [
+        SetAside(other.title, mark("Another series; the one with the most slices was scored.")) for other in others
+    ]
     return summarise(rows, len(chosen.entries), model, started, (*study.set_aside, *beside))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
+from lungapp.texts import mark
 from lungapp.ui.charts import Dot, draw_dots
 from lungapp.ui.figures import DECIMAL, find, to_figure
+from lungapp.ui.language import say, say_html
 from lungapp.ui.tables import card as box
 from lungapp.ui.tables import figure_cell, row, table
 from lungapp.ui.words import percent
@@ -17,37 +18,37 @@ CHANCE = 0.5
 """The AUC of an answer that knows nothing."""
 
 GROUPS = {
-    "Lesions in sight: should be high": {
-        "clean": "The slice as it is",
-        "lungs_only": "Only the lungs",
-        "noise_equalised": "Noise made the same in all classes",
-        "lungs_only_noise_equalised": "Only the lungs, noise made the same",
+    mark("Lesions in sight: should be high"): {
+        "clean": mark("The slice as it is"),
+        "lungs_only": mark("Only the lungs"),
+        "noise_equalised": mark("Noise made the same in all classes"),
+        "lungs_only_noise_equalised": mark("Only the lungs, noise made the same"),
     },
-    "Lungs hidden: should be near chance": {
-        "lungs_masked_out": "Lungs filled with plain grey",
-        "border_only": "Only a band at the body's edge",
-        "noise_only": "Only the noise",
+    mark("Lungs hidden: should be near chance"): {
+        "lungs_masked_out": mark("Lungs filled with plain grey"),
+        "border_only": mark("Only a band at the body's edge"),
+        "noise_only": mark("Only the noise"),
     },
-    "Picture altered: should stay high": {
-        "window_wide": "Wider grey window",
-        "window_narrow": "Narrower grey window",
-        "blur": "Blurred",
-        "noise": "Noise added",
-        "rotation": "Rotated",
-        "flip": "Mirrored",
-        "jpeg_50": "JPEG, medium quality",
-        "jpeg_20": "JPEG, low quality",
+    mark("Picture altered: should stay high"): {
+        "window_wide": mark("Wider grey window"),
+        "window_narrow": mark("Narrower grey window"),
+        "blur": mark("Blurred"),
+        "noise": mark("Noise added"),
+        "rotation": mark("Rotated"),
+        "flip": mark("Mirrored"),
+        "jpeg_50": mark("JPEG, medium quality"),
+        "jpeg_20": mark("JPEG, low quality"),
     },
 }
 """Conditions of the audit in the order of the chart, by what one hopes for."""
 
-OTHERS = "Others"
+OTHERS = mark("Others")
 
 COLUMNS = {
-    "auc_malignant": "AUC for malignant",
-    "malignant_gap": "Malignant probability higher on malignant slices by",
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
+    "auc_malignant": mark("AUC for malignant"),
+    "malignant_gap": mark("Malignant probability higher on malignant slices by"),
+    "balanced_accuracy": mark("Balanced accuracy"),
+    "accuracy": mark("Accuracy"),
 }
 
 
@@ -62,10 +63,11 @@ def audit_section(title: str, card: dict[str, Any]) -> str:
     groups = {name: dots for name, dots in groups.items() if dots}
     if not groups:
         return ""
-    chart = draw_dots(_words(title, groups), groups, "AUC for malignant", CHANCE)
+    shown = {say(name): dots for name, dots in groups.items()}
+    chart = draw_dots(_words(title, shown), shown, say("AUC for malignant"), CHANCE)
     said = _sentences(card) + _attention(card) + _details(conditions, before)
     return box(
-        "What it leans on",
+        say_html("What it leans on"),
         f'<div class="la-two"><div>{chart}</div><div>{said}</div></div>',
         _note(card, groups),
         "la-wide",
@@ -74,14 +76,22 @@ def audit_section(title: str, card: dict[str, Any]) -> str:
 
 def _note(card: dict[str, Any], groups: dict[str, list[Dot]]) -> str:
     slices = find(card, "audit", "slices")
-    where = f" on {slices:,} held-out slices" if isinstance(slices, int) else ""
-    text = (
-        f"How well malignant slices are told from the rest{where} when the picture is changed; the dotted line is "
-        "chance. With parts hidden, a high figure shows that the model can do with what is left. A low one proves "
-        "less, because such pictures are unlike those it learnt from."
+    first = say_html(
+        "How well malignant slices are told from the rest when the picture is changed; the dotted line is chance."
     )
+    if isinstance(slices, int):
+        first = say_html(
+            "How well malignant slices are told from the rest on {count:,} held-out slices when the picture is "
+            "changed; the dotted line is chance.",
+            count=slices,
+        )
+    second = say_html(
+        "With parts hidden, a high figure shows that the model can do with what is left. A low one proves less, "
+        "because such pictures are unlike those it learnt from."
+    )
+    text = f"{first} {second}"
     if any(dot.before is not None for dots in groups.values() for dot in dots):
-        text += " Hollow: the weights before training was changed to lean less on shortcuts."
+        text += f" {say_html('Hollow: the weights before training was changed to lean less on shortcuts.')}"
     return text
 
 
@@ -96,7 +106,7 @@ def _dots(members: dict[str, str], conditions: dict[str, Any], before: dict[str,
     for code, name in members.items():
         figure, old = to_figure(find(conditions, code, METRIC)), to_figure(find(before, code, METRIC))
         if figure:
-            dots.append(Dot(name, figure.value, figure.show(METRIC in DECIMAL), old.value if old else None))
+            dots.append(Dot(say(name), figure.value, figure.show(METRIC in DECIMAL), old.value if old else None))
     return dots
 
 
@@ -104,26 +114,34 @@ def _words(title: str, groups: dict[str, list[Dot]]) -> str:
     parts = []
     for name, dots in groups.items():
         rows = (
-            f"{dot.name} {dot.shown}" + ("" if dot.before is None else f", before {dot.before:.3f}") for dot in dots
+            f"{dot.name} {dot.shown}"
+            if dot.before is None
+            else say("{name} {now}, before {before:.3f}", name=dot.name, now=dot.shown, before=dot.before)
+            for dot in dots
         )
-        parts.append(f"{name}: {'; '.join(rows)}.")
-    return f"AUC of {title} for malignant under changes of the picture. {' '.join(parts)}"
+        parts.append(f"{name}: {say('; ').join(rows)}.")
+    return f"{say('AUC of {model} for malignant under changes of the picture.', model=title)} {' '.join(parts)}"
 
 
 def _sentences(card: dict[str, Any]) -> str:
     words = find(card, "audit", "words")
     sentences = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
-    rows = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return f'<h4>In words</h4><ul class="la-words">{rows}</ul>' if rows else ""
+    rows = "".join(f"<li>{say_html(sentence)}</li>" for sentence in sentences)
+    return f'<h4>{say_html("In words")}</h4><ul class="la-words">{rows}</ul>' if rows else ""
 
 
 def _attention(card: dict[str, Any]) -> str:
     shares = find(card, "audit", "attention_inside_lungs")
     figures = {name: to_figure(share) for name, share in shares.items()} if isinstance(shares, dict) else {}
-    said = [f"{percent(figure.value)} for {escape(str(name))}" for name, figure in figures.items() if figure]
+    said = [
+        say("{share} for {label}", share=percent(figure.value), label=str(name))
+        for name, figure in figures.items()
+        if figure
+    ]
     if not said:
         return ""
-    return f"<p>Share of the model's attention that lies inside the lungs: {', '.join(said)}.</p>"
+    told = say_html("Share of the model's attention that lies inside the lungs: {shares}.", shares=", ".join(said))
+    return f"<p>{told}</p>"
 
 
 def _details(conditions: dict[str, Any], before: dict[str, Any]) -> str:
@@ -133,7 +151,7 @@ def _details(conditions: dict[str, Any], before: dict[str, Any]) -> str:
         if code in conditions:
             figures = [(to_figure(find(conditions, code, metric)), metric) for metric in COLUMNS]
             figures += [(to_figure(find(before, code, METRIC)), METRIC)] if before else []
-            rows.append(row(escape(name), [figure_cell(*figure) for figure in figures]))
-    heads = [*COLUMNS.values(), *([f"{COLUMNS[METRIC]}, before"] if before else [])]
-    figures_table = table(heads, rows, "Figures of the audit by change of the picture")
-    return f"<details><summary>All figures of the audit</summary>{figures_table}</details>"
+            rows.append(row(say_html(name), [figure_cell(*figure) for figure in figures]))
+    heads = [*map(say_html, COLUMNS.values()), *([say_html("AUC for malignant, before")] if before else [])]
+    figures_table = table(heads, rows, say_html("Figures of the audit by change of the picture"))
+    return f"<details><summary>{say_html('All figures of the audit')}</summary>{figures_table}</details>"

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from lungapp.errors import LungAppError
+from lungapp.locale import LANGUAGES
 from lungapp.report import NOTICE
 from lungapp.settings import Settings
+from lungapp.texts import mark
 from lungapp.ui.about import build_about_tab
 from lungapp.ui.analyse import build_analyse_tab
 from lungapp.ui.api import build_api
+from lungapp.ui.language import PARAMETER, current, say, say_html
 from lungapp.ui.models import Records, build_models_tab
 from lungapp.ui.performance import build_performance_tab
 from lungapp.ui.series import ANALYSIS_TAB, build_series_tab
+from lungapp.ui.translated import Page, composed
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -31,11 +36,6 @@ CONCURRENCY, QUEUE_LENGTH = 2, 64
 
 DEFAULTS = Settings()
 
-HEADER = (
-    '<header class="la-header"><h1>LungApp</h1>'
-    "<p>Scores a chest CT slice as normal, benign or malignant, and shows where the model looked.</p></header>"
-)
-
 logger = logging.getLogger(__name__)
 
 
@@ -49,22 +49,40 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
     examples : folder with slices to click on.
     """
     records = _read_records(engine)
-    with gr.Blocks(title="LungApp", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as demo:
-        gr.HTML(HEADER)
-        gr.HTML(f'<p class="la-notice" role="note">{NOTICE}</p>', elem_id="la-notice")
+    with Page(title="LungApp", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as demo:
+        gr.HTML(composed(header), elem_id="la-header")
+        gr.HTML(composed(notice), elem_id="la-notice")
         with gr.Tabs() as tabs:
-            with gr.Tab("Analysis", id=ANALYSIS_TAB):
+            with gr.Tab(mark("Analysis"), id=ANALYSIS_TAB):
                 desk = build_analyse_tab(engine, settings, examples, records)
-            with gr.Tab("Series"):
+            with gr.Tab(mark("Series")):
                 build_series_tab(engine, settings, records, desk, tabs)
-            with gr.Tab("Performance") as performance:
+            with gr.Tab(mark("Performance")) as performance:
                 build_performance_tab(records, settings.default_model, performance)
-            with gr.Tab("Models"):
+            with gr.Tab(mark("Models")):
                 build_models_tab(records)
-            with gr.Tab("About"):
+            with gr.Tab(mark("About")):
                 build_about_tab(demo)
         build_api(engine, settings)
     return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CONCURRENCY)
+
+
+def header() -> str:
+    """The page's name, what it does, and the switch between its languages."""
+    links = "".join(
+        f'<li><a href="?{PARAMETER}={code}" lang="{code}" hreflang="{code}"'
+        f"{' aria-current=true' if code == current() else ''}>{name}</a></li>"
+        for code, name in LANGUAGES.items()
+    )
+    told = say("Scores a chest CT slice as normal, benign or malignant, and shows where the model looked.")
+    return (
+        f'<header class="la-header"><div><h1>LungApp</h1><p>{escape(told)}</p></div>'
+        f'<nav class="la-languages" aria-label="{say_html("Language")}"><ul>{links}</ul></nav></header>'
+    )
+
+
+def notice() -> str:
+    return f'<p class="la-notice" role="note">{say_html(NOTICE)}</p>'
 
 
 def _read_records(engine: Engine) -> Records:

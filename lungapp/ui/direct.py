@@ -21,6 +21,7 @@ from lungapp.methods import DEFAULT_METHOD
 from lungapp.reading import read_slice
 from lungapp.settings import Settings
 from lungapp.ui.answers import analysed
+from lungapp.ui.language import PARAMETER, say
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -51,9 +52,9 @@ def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awa
     async def analyse(request: Request) -> Response:
         nonlocal inside
         if request.app.auth is not None and not request.scope["lungapp.visitor"].startswith("user "):
-            return JSONResponse({"error": "Expected a login. Received: none."}, 401)
+            return JSONResponse({"error": say("Expected a login. Received: none.")}, 401)
         if inside >= AT_ONCE + LONGEST:
-            return _failure(Busy(f"Expected at most {LONGEST} requests to wait. Received: one more. Try again soon."))
+            return _failure(Busy("Expected at most {most} requests to wait. Received: one more.", most=LONGEST))
         inside += 1
         try:
             asked = _asked(request.query_params, settings.default_model)
@@ -87,7 +88,9 @@ def _work(engine: Engine, settings: Settings, body: bytes, asked: dict[str, Any]
 
 def _failure(error: Exception) -> JSONResponse:
     status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
-    return JSONResponse({"error": explain(error)}, status, {"retry-after": "1"} if isinstance(error, Busy) else None)
+    return JSONResponse(
+        {"error": say(explain(error))}, status, {"retry-after": "1"} if isinstance(error, Busy) else None
+    )
 
 
 async def _body(request: Request) -> bytes:
@@ -96,7 +99,7 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:
-            raise InputTooLarge(f"Expected a slice of at most {MOST_BYTES:,} bytes. Received: more.")
+            raise InputTooLarge("Expected a slice of at most {most} bytes. Received: more.", most=MOST_BYTES)
     return bytes(body)
 
 
@@ -111,15 +114,25 @@ def _asked(query: Mapping[str, str], model: str) -> dict[str, Any]:
         "faithfulness": False,
     }
     for name, text in query.items():
+        if name == PARAMETER:  # of the answer's language
+            continue
         if name not in asked:
-            raise LungAppError(f"Expected parameters out of: {', '.join(asked)}. Received: {name[:40]!r}")
+            raise LungAppError(
+                "Expected parameters out of: {names}. Received: {received}",
+                names=", ".join(asked),
+                received=repr(name[:40]),
+            )
         if isinstance(asked[name], bool):
             if text not in ("true", "false"):
-                raise LungAppError(f"Expected {name} to be true or false. Received: {text[:40]!r}")
+                raise LungAppError(
+                    "Expected {name} to be true or false. Received: {received}", name=name, received=repr(text[:40])
+                )
             asked[name] = text == "true"
         elif isinstance(asked[name], int):
             if not (text.isascii() and text.isdigit() and len(text) < 10):
-                raise LungAppError(f"Expected {name} to be a number from 0. Received: {text[:40]!r}")
+                raise LungAppError(
+                    "Expected {name} to be a number from 0. Received: {received}", name=name, received=repr(text[:40])
+                )
             asked[name] = int(text)
         else:
             asked[name] = text

@@ -22,13 +22,16 @@ from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.report import facts
 from lungapp.results import Analysis
+from lungapp.texts import mark
+from lungapp.ui.language import say_html
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
+from lungapp.ui.translated import composed
 
 MEMORY_SECONDS = 3600
 """How long a session's analysis is kept in memory after its last use."""
 
-GONE = "This analysis is no longer in memory. Please analyse the slice again."
+GONE = mark("This analysis is no longer in memory. Please analyse the slice again.")
 
 SAVE = """(html) => {
     const ready = new DOMParser().parseFromString(html || "", "text/html").querySelector("a[download]");
@@ -99,14 +102,19 @@ def _zip(ready: Ready, cards: Sequence[ModelCard]) -> bytes:
 
 DICOM = "application/dicom"
 FORMS = (
-    Form("PDF report", "lungapp-report.pdf", "application/pdf", lambda r, c: report.to_pdf(r.analysis, c, r.created)),
+    Form(
+        mark("PDF report"),
+        "lungapp-report.pdf",
+        "application/pdf",
+        lambda r, c: report.to_pdf(r.analysis, c, r.created),
+    ),
     Form("JSON", "lungapp-analysis.json", "application/json", _json),
     Form("CSV", "lungapp-analysis.csv", "text/csv", _csv),
-    Form("Overlay PNG", "lungapp-overlay.png", "image/png", lambda r, c: report.to_overlay_png(r.analysis)),
-    Form("DICOM overlay", "lungapp-secondary-capture.dcm", DICOM, _secondary_capture, dicom=True),
-    Form("DICOM report", "lungapp-structured-report.dcm", DICOM, _structured_report, dicom=True),
+    Form(mark("Overlay PNG"), "lungapp-overlay.png", "image/png", lambda r, c: report.to_overlay_png(r.analysis)),
+    Form(mark("DICOM overlay"), "lungapp-secondary-capture.dcm", DICOM, _secondary_capture, dicom=True),
+    Form(mark("DICOM report"), "lungapp-structured-report.dcm", DICOM, _structured_report, dicom=True),
 )
-ALL = Form("All as ZIP", "lungapp-report.zip", "application/zip", _zip)
+ALL = Form(mark("All as ZIP"), "lungapp-report.zip", "application/zip", _zip)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +152,7 @@ def build_downloads(records: Records) -> Downloads:
     cards = [ModelCard(data) for data in records.values()]
     ready = gr.State(None, time_to_live=MEMORY_SECONDS)
     with gr.Column(visible=False, elem_id="la-take") as row:
-        gr.HTML('<h2 class="la-heading">Take away</h2>')
+        gr.HTML(composed(lambda: f'<h2 class="la-heading">{say_html("Take away")}</h2>'))
         with gr.Row():
             buttons = {
                 form.name: gr.Button(form.title, size="sm", scale=0, min_width=118, visible=not form.dicom)
@@ -165,10 +173,11 @@ def build_downloads(records: Records) -> Downloads:
 def link_to(form: Form, ready: Any, cards: Sequence[ModelCard], gone: str = GONE) -> str:
     """The file made of ``ready`` as a link that holds it, or why there is none, as HTML."""
     if ready is None:
-        return f'<p role="alert">{gone}</p>'
+        return f'<p role="alert">{say_html(gone)}</p>'
     try:
         data = base64.b64encode(form.make(ready, cards)).decode("ascii")
     except Exception as error:  # the page must live on
         return f'<p role="alert">{escape(explain(error))}</p>'
-    link = f'<a download="{form.name}" href="data:{form.media};base64,{data}">Save it again</a>'
-    return f'<p role="status">{form.name} was handed to your browser. {link}</p>'
+    link = f'<a download="{form.name}" href="data:{form.media};base64,{data}">{say_html("Save it again")}</a>'
+    told = say_html("{file} was handed to your browser.", file=form.name)
+    return f'<p role="status">{told} {link}</p>'

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
+from lungapp.texts import mark
 from lungapp.ui.audit import audit_section
 from lungapp.ui.calibration import calibration_section, reliability_section
 from lungapp.ui.charts import Line, draw_lines
 from lungapp.ui.figures import METRICS, PROTOCOLS, SOURCES, find, is_number, read_figure
+from lungapp.ui.language import say, say_html
 from lungapp.ui.tables import card as box
 from lungapp.ui.tables import count_cell, figure_cell, row, table
 from lungapp.ui.words import percent
 
 Card = dict[str, Any]
 
-HISTORY = {"loss": "Loss", "accuracy": "Accuracy"}
+HISTORY = {"loss": mark("Loss"), "accuracy": mark("Accuracy")}
 
 
 def model_evidence(title: str, card: Card) -> str:
@@ -24,8 +25,13 @@ def model_evidence(title: str, card: Card) -> str:
     pieces = {name: draw(title, card) for name, draw in PIECES.items()}
     missing = [name for name, html in pieces.items() if not html]
     body = "".join(pieces.values())
-    note = f"<p>Not measured, or not on this card: {', '.join(missing)}.</p>" if missing else ""
-    return f'<div class="la-models"><h2>{escape(title)}</h2><div class="la-columns la-halves">{body}</div>{note}</div>'
+    note = ""
+    if missing:
+        names = ", ".join(map(say, missing))
+        note = f"<p>{say_html('Not measured, or not on this card: {names}.', names=names)}</p>"
+    return (
+        f'<div class="la-models"><h2>{say_html(title)}</h2><div class="la-columns la-halves">{body}</div>{note}</div>'
+    )
 
 
 def figures_section(source: str, card: Card) -> str:
@@ -34,37 +40,43 @@ def figures_section(source: str, card: Card) -> str:
     for metric, name in METRICS.items():
         figures = [read_figure(card, protocol, metric, source) for protocol in PROTOCOLS]
         if any(figures):
-            rows.append(row(name, [figure_cell(figure, metric) for figure in figures]))
+            rows.append(row(say_html(name), [figure_cell(figure, metric) for figure in figures]))
     if not rows:
         return ""
     counts = []
-    for key, name in (("n", "Tested slices"), ("runs", "Runs, averaged")):
+    for key, name in (("n", say_html("Tested slices")), ("runs", say_html("Runs, averaged"))):
         found = [find(card, source, protocol, key) for protocol in PROTOCOLS]
         counts += [row(name, [count_cell(count) for count in found])] if any(map(is_number, found)) else []
     title, note = SOURCES[source]
-    note += f" {how_run([card])}" if source == "crossval" else ""
-    heads = [title for title, _ in PROTOCOLS.values()]
-    return box(title, table(heads, [*counts, *rows], f"{title}: all figures"), note)
+    run = f" {how_run([card])}" if source == "crossval" else ""
+    heads = [say_html(title) for title, _ in PROTOCOLS.values()]
+    caption = say_html("{title}: all figures", title=title)
+    return box(say_html(title), table(heads, [*counts, *rows], caption), say_html(note) + run)
 
 
 def how_run(cards: list[Card]) -> str:
-    """Folds, resolution and epochs of the cross-validation of ``cards``, in a sentence or two; empty where none says.
+    """Folds, resolution and epochs of the cross-validation of ``cards``, as HTML; empty where none says.
 
     Settings that differ by model stand under ``models`` in a card, for all of them; its own count where it has some.
     """
     settings = [each for card in cards for each in _settings(card)]
     folds, size, epochs = (_range([find(each, key) for each in settings]) for key in ("folds", "size", "epochs"))
-    parts = [f"in {folds} folds" if folds else "", f"at {size} x {size} pixels" if size else ""]
-    parts.append(f"for {epochs} epochs a fold" if epochs else "")
+    parts = [
+        say("in {folds} folds", folds=folds) if folds else "",
+        say("at {size} x {size} pixels", size=size) if size else "",
+        say("for {epochs} epochs a fold", epochs=epochs) if epochs else "",
+    ]
     if not any(parts):
         return ""
-    text = f"It was run {', '.join(part for part in parts if part)}."
+    text = say_html("It was run {how}.", how=", ".join(part for part in parts if part))
     served = _range([find(card, "input", "size") for card in cards])
     if size and served and served != size:
-        text += (
-            f" The weights this page uses see {served} x {served} pixels: these figures are of the way the models are "
-            "made, not of those weights."
+        other = say_html(
+            "The weights this page uses see {size} x {size} pixels: these figures are of the way the models are made, "
+            "not of those weights.",
+            size=served,
         )
+        text += f" {other}"
     return text
 
 
@@ -81,7 +93,8 @@ def _range(values: list[Any]) -> str:
     known = sorted({value for value in values if is_number(value)})
     if not known:
         return ""
-    return f"{known[0]:g}" if len(known) == 1 else f"{known[0]:g} to {known[-1]:g}"
+    low, high = f"{known[0]:g}", f"{known[-1]:g}"
+    return low if len(known) == 1 else say("{low} to {high}", low=low, high=high)
 
 
 def confusion_section(title: str, card: Card) -> str:
@@ -89,8 +102,10 @@ def confusion_section(title: str, card: Card) -> str:
     for source, (origin, _) in SOURCES.items():
         matrices = "".join(_confusion(card, protocol, source) for protocol in PROTOCOLS)
         if matrices:
-            note = f"{origin}. True class in rows, predicted class in columns, with the share of the row."
-            return box("Which classes are confused", f'<div class="la-two">{matrices}</div>', note)
+            note = say_html(
+                "{origin}. True class in rows, predicted class in columns, with the share of the row.", origin=origin
+            )
+            return box(say_html("Which classes are confused"), f'<div class="la-two">{matrices}</div>', note)
     return ""
 
 
@@ -105,14 +120,20 @@ def roc_section(title: str, card: Card) -> str:
             if len(curve[0]) != len(curve[1]) or not curve[0]:
                 continue
             area = read_figure(card, protocol, "auc_malignant", source)
-            shown = f"area {area.show(decimal=True)}" if area else "area not measured"
+            shown = say("area {area}", area=area.show(decimal=True)) if area else say("area not measured")
+            name = say(name)
             lines.append(Line(name, curve[0], curve[1], protocol == "image_level"))
             areas.append(f"{name}: {shown}")
         if lines:
-            words = f"ROC curve of {title} for malignant against the rest. {'; '.join(areas)}."
-            chart = draw_lines(words, lines, "1 - specificity", "Sensitivity", unit=True)
-            note = f"{origin}. Malignant against the rest; the dotted line is chance. {escape('; '.join(areas))}."
-            return box("ROC curve", chart, note)
+            together = say("; ").join(areas)
+            words = say("ROC curve of {model} for malignant against the rest. {areas}.", model=title, areas=together)
+            chart = draw_lines(words, lines, say("1 - specificity"), say("Sensitivity"), unit=True)
+            note = say_html(
+                "{origin}. Malignant against the rest; the dotted line is chance. {areas}.",
+                origin=origin,
+                areas=together,
+            )
+            return box(say_html("ROC curve"), chart, note)
     return ""
 
 
@@ -125,12 +146,17 @@ def history_section(title: str, card: Card) -> str:
     charts = "".join(_history_chart(title, rows, key, breaks) for key in HISTORY)
     if not charts:
         return ""
-    note = (
-        "As training saw it. The training line is of altered slices, which are harder, so it may lie on the worse side."
-    )
-    note += " A dotted line marks a new stage of training." if breaks else ""
-    note += " Only the last stage: it went on from weights whose curves were not kept." if find(card, "start") else ""
-    return box("Training curves", f'<div class="la-two">{charts}</div>', note, "la-wide")
+    notes = [
+        say_html(
+            "As training saw it. The training line is of altered slices, which are harder, so it may lie on the worse "
+            "side."
+        )
+    ]
+    if breaks:
+        notes.append(say_html("A dotted line marks a new stage of training."))
+    if find(card, "start"):
+        notes.append(say_html("Only the last stage: it went on from weights whose curves were not kept."))
+    return box(say_html("Training curves"), f'<div class="la-two">{charts}</div>', " ".join(notes), "la-wide")
 
 
 def numbers(values: Any) -> list[float]:
@@ -140,16 +166,22 @@ def numbers(values: Any) -> list[float]:
 
 def _history_chart(title: str, rows: list[Card], key: str, breaks: list[float]) -> str:
     lines, said = [], []
-    for prefix, name in (("", "Training"), ("val_", "Validation")):
+    for prefix, name in (("", say("Training")), ("val_", say("Validation"))):
         points = [(epoch, row[prefix + key]) for epoch, row in enumerate(rows, 1) if is_number(row.get(prefix + key))]
         if points:
             epochs, values = zip(*points, strict=True)
             lines.append(Line(name, epochs, values, bool(prefix)))
-            said.append(f"{name.lower()} ends at {points[-1][1]:.2f}")
+            said.append(say("{line} ends at {value:.2f}", line=name.lower(), value=points[-1][1]))
     if not lines:
         return ""
-    words = f"{HISTORY[key]} of {title} over {len(rows)} epochs: {', '.join(said)}."
-    return draw_lines(words, lines, "Epoch", HISTORY[key], breaks=breaks)
+    words = say(
+        "{curve} of {model} over {count} epochs: {ends}.",
+        curve=HISTORY[key],
+        model=title,
+        count=len(rows),
+        ends=", ".join(said),
+    )
+    return draw_lines(words, lines, say("Epoch"), say(HISTORY[key]), breaks=breaks)
 
 
 def _confusion(card: Card, protocol: str, source: str) -> str:
@@ -158,8 +190,8 @@ def _confusion(card: Card, protocol: str, source: str) -> str:
         matrix = matrix.get("value")
     if not _is_square(matrix, labels):
         return ""
-    rows = [row(escape(str(label)), _shares(counts)) for label, counts in zip(labels, matrix, strict=True)]
-    return table([escape(str(label)) for label in labels], rows, PROTOCOLS[protocol][0], shown=True)
+    rows = [row(say_html(str(label)), _shares(counts)) for label, counts in zip(labels, matrix, strict=True)]
+    return table([say_html(str(label)) for label in labels], rows, say_html(PROTOCOLS[protocol][0]), shown=True)
 
 
 def _shares(counts: list[float]) -> list[str]:
@@ -179,13 +211,13 @@ def _is_square(matrix: Any, labels: Any) -> bool:
 
 
 PIECES: dict[str, Callable[[str, Card], str]] = {
-    "cross-validation": lambda title, card: figures_section("crossval", card),
-    "single split": lambda title, card: figures_section("metrics", card),
-    "confusion matrices": confusion_section,
-    "ROC curve": roc_section,
-    "reliability": reliability_section,
-    "calibration": calibration_section,
-    "training curves": history_section,
-    "shortcut audit": audit_section,
+    mark("cross-validation"): lambda title, card: figures_section("crossval", card),
+    mark("single split"): lambda title, card: figures_section("metrics", card),
+    mark("confusion matrices"): confusion_section,
+    mark("ROC curve"): roc_section,
+    mark("reliability"): reliability_section,
+    mark("calibration"): calibration_section,
+    mark("training curves"): history_section,
+    mark("shortcut audit"): audit_section,
 }
 """The pieces in the order they stand on the page."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from lungapp.errors import LungAppError
 from lungapp.reading import read_slice
 from lungapp.rendering import render_grey, shrink, to_png
+from lungapp.texts import mark
+from lungapp.ui.language import say
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm")
 THUMBNAIL_SIDE = 96
@@ -19,8 +21,19 @@ class Example:
     """One slice to click on; ``thumbnail`` is a PNG picture as a data URI."""
 
     path: Path
-    title: str
     thumbnail: str
+
+    @property
+    def title(self) -> str:
+        """What it shows and where it comes from, in the current language."""
+        words = self.path.stem.replace("_", "-").replace("phantom-", "").replace("-", " ").capitalize()
+        kind = ", DICOM" if self.path.suffix.lower() == ".dcm" else ""
+        origin = say("real") if self.path.parent.name == "real" else say("synthetic")
+        return f"{say(words)} ({origin}{kind})"
+
+
+PHANTOMS = (mark("Clear"), mark("Mass"), mark("Nodule"))
+"""What the phantoms are called, by their files' names; other slices are called as their files are."""
 
 
 def find_examples(folder: Path) -> list[Example]:
@@ -34,17 +47,10 @@ def find_examples(folder: Path) -> list[Example]:
         except LungAppError:
             continue
         data = base64.b64encode(to_png(picture)).decode("ascii")
-        found.append(Example(path, _title(path), f"data:image/png;base64,{data}"))
+        found.append(Example(path, f"data:image/png;base64,{data}"))
     return found
 
 
 def pick(examples: list[Example], name: str) -> Example | None:
     """The example a link names: by its file's name, with or without the ending; None where there is no such one."""
     return next((example for example in examples if name in (example.path.name, example.path.stem)), None)
-
-
-def _title(path: Path) -> str:
-    origin = "real" if path.parent.name == "real" else "synthetic"
-    words = path.stem.replace("_", "-").replace("phantom-", "").replace("-", " ").capitalize()
-    kind = ", DICOM" if path.suffix.lower() == ".dcm" else ""
-    return f"{words} ({origin}{kind})"

@@ -6,25 +6,32 @@ import math
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from lungapp.texts import mark
+from lungapp.ui.language import say
 from lungapp.ui.words import percent
 
 PROTOCOLS = {
     "grouped": (
-        "Similar slices kept apart",
-        "No tested slice resembles one the model learnt from. These figures say more about new patients.",
+        mark("Similar slices kept apart"),
+        mark("No tested slice resembles one the model learnt from. These figures say more about new patients."),
     ),
     "image_level": (
-        "Random split",
-        "The published habit. It flatters: slices of one patient are both learnt from and tested on.",
+        mark("Random split"),
+        mark("The published habit. It flatters: slices of one patient are both learnt from and tested on."),
     ),
 }
 
 SOURCES = {
-    "crossval": ("Cross-validation", "Every slice is tested once, by weights that did not learn from it."),
+    "crossval": (
+        mark("Cross-validation"),
+        mark("Every slice is tested once, by weights that did not learn from it."),
+    ),
     "metrics": (
-        "Single split",
-        "With similar slices kept apart, of the very weights this page uses. With a random split, of other weights, "
-        "made on random draws of the slices without the last stage of training.",
+        mark("Single split"),
+        mark(
+            "With similar slices kept apart, of the very weights this page uses. With a random split, of other "
+            "weights, made on random draws of the slices without the last stage of training."
+        ),
     ),
 }
 """Where a card has figures, the weightier first."""
@@ -33,15 +40,15 @@ DECIMAL = ("auc_malignant", "ece", "brier", "nll")
 """Metrics that are customarily given as fractions, not as per cent."""
 
 METRICS = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "precision_macro": "Precision, mean of classes",
-    "recall_macro": "Recall, mean of classes",
-    "f1_macro": "F1, mean of classes",
-    "auc_malignant": "AUC for malignant",
-    "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
-    "ece": "Calibration error, lower is better",
-    "brier": "Brier score, lower is better",
+    "accuracy": mark("Accuracy"),
+    "balanced_accuracy": mark("Balanced accuracy"),
+    "precision_macro": mark("Precision, mean of classes"),
+    "recall_macro": mark("Recall, mean of classes"),
+    "f1_macro": mark("F1, mean of classes"),
+    "auc_malignant": mark("AUC for malignant"),
+    "sensitivity_at_95_specificity": mark("Sensitivity at 95 % specificity"),
+    "ece": mark("Calibration error, lower is better"),
+    "brier": mark("Brier score, lower is better"),
 }
 
 
@@ -56,12 +63,14 @@ class Figure:
         """The value as per cent, or as a decimal fraction where that is the custom."""
         return f"{self.value:.3f}" if decimal else percent(self.value)
 
-    def show_interval(self, decimal: bool = False) -> str:
-        """The interval likewise; empty where there is none."""
+    def show_interval(self, decimal: bool = False, short: bool = False) -> str:
+        """The interval likewise, in words or ``short`` with a dash; empty where there is none."""
         if self.interval is None:
             return ""
         low, high = self.interval
-        return f"{low:.2f} to {high:.2f}" if decimal else f"{100 * low:.0f} to {100 * high:.0f} %"
+        ends = (f"{low:.2f}", f"{high:.2f}") if decimal else (f"{100 * low:.0f}", f"{100 * high:.0f}")
+        said = "\N{EN DASH}".join(ends) if short else say("{low} to {high}", low=ends[0], high=ends[1])
+        return said if decimal else say("{number} %", number=said)
 
 
 def find(card: dict[str, Any], *keys: str) -> Any:
@@ -101,20 +110,26 @@ def held_out(card: dict[str, Any] | None, probability: float | None = None) -> s
     """
     known = None if probability is None else _bin_of(card or {}, probability)
     if known:
-        low, high = (f"{100 * known[end]:.0f} %" for end in ("low", "high"))
-        return (
-            f"Of {known['n']:,} held-out slices that it gave a probability between {low} and {high}, "
-            f"{percent(known['accuracy'])} were named rightly; none was similar to a slice it had learnt from. "
-            "They come from few patients."
+        return say(
+            "Of {count:,} held-out slices that it gave a probability between {low:.0f} % and {high:.0f} %, {share} "
+            "were named rightly; none was similar to a slice it had learnt from. They come from few patients.",
+            count=known["n"],
+            low=100 * known["low"],
+            high=100 * known["high"],
+            share=percent(known["accuracy"]),
         )
     accuracy = read_figure(card or {}, "grouped", "accuracy")
     if accuracy is None:
         return ""
     count = find(card or {}, "metrics", "grouped", "n")
-    slices = f"{count:,} held-out slices" if isinstance(count, int) else "held-out slices"
-    interval = accuracy.show_interval()
-    certainty = f" (95 % interval {interval})" if interval else ""
-    return f"This model was right on {accuracy.show()} of {slices}{certainty}, none similar to what it learnt from."
+    slices = say("{count:,} held-out slices", count=count) if isinstance(count, int) else say("held-out slices")
+    if interval := accuracy.show_interval():
+        slices = say("{slices} (95 % interval {interval})", slices=slices, interval=interval)
+    return say(
+        "This model was right on {share} of {slices}, none similar to what it learnt from.",
+        share=accuracy.show(),
+        slices=slices,
+    )
 
 
 def _bin_of(card: dict[str, Any], probability: float) -> dict[str, Any] | None:

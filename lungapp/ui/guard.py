@@ -10,7 +10,6 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,7 +17,10 @@ from urllib.parse import parse_qs
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lungapp.texts import mark
 from lungapp.ui import direct
+from lungapp.ui.cookies import cookies, set_cookie
+from lungapp.ui.language import say
 from lungapp.ui.vault import vault
 
 COOKIE = "lungapp-visitor"
@@ -34,9 +36,11 @@ CLOSED = re.compile(
 
 FILE = re.compile(r"/gradio_api/file[=/](?P<path>.*)", re.DOTALL)
 HEARTBEAT = re.compile(r"/gradio_api/heartbeat/(?P<session>[^/]*)")
-NOT_YOURS = "Expected a file or session of your own. Received: one that is not, or is no longer there."
-NO_ADDRESS = "Expected an uploaded file. Received: an address or a path; the server fetches and opens nothing by name."
-TOO_LARGE = "Expected a request of at most {} bytes. Received: a larger one."
+NOT_YOURS = mark("Expected a file or session of your own. Received: one that is not, or is no longer there.")
+NO_ADDRESS = mark(
+    "Expected an uploaded file. Received: an address or a path; the server fetches and opens nothing by name."
+)
+TOO_LARGE = mark("Expected a request of at most {most} bytes. Received: a larger one.")
 
 
 class Guard:
@@ -53,26 +57,26 @@ class Guard:
             return
         path = scope["path"]
         if CLOSED.match(path) or (path.startswith(f"{API}/mcp") and not self._mcp):
-            await PlainTextResponse("Not found.", 404)(scope, receive, send)
+            await PlainTextResponse(say("Not found."), 404)(scope, receive, send)
             return
-        given = _cookies(scope)
+        given = cookies(scope)
         visitor = scope["lungapp.visitor"] = _user(scope, given) or given.get(COOKIE, "")
         if refusal := self._refuses(scope, path, visitor):
-            await PlainTextResponse(refusal, 403)(scope, receive, send)
+            await PlainTextResponse(say(refusal), 403)(scope, receive, send)
             return
         most = self._most_bytes if path.rstrip("/") == f"{API}/upload" else MOST_BYTES
         if path == direct.PATH:
             most = direct.MOST_BYTES
         if _declared(scope) > most:
-            await PlainTextResponse(TOO_LARGE.format(most), 413)(scope, receive, send)
+            await PlainTextResponse(say(TOO_LARGE, most=most), 413)(scope, receive, send)
             return
         if scope["method"] == "POST" and path.startswith(f"{API}/") and most == MOST_BYTES:
             body = await _read(receive, most)
             if body is None:
-                await PlainTextResponse(TOO_LARGE.format(most), 413)(scope, receive, send)
+                await PlainTextResponse(say(TOO_LARGE, most=most), 413)(scope, receive, send)
                 return
             if refusal := _refuses_body(body, visitor):
-                await PlainTextResponse(refusal, 403)(scope, receive, send)
+                await PlainTextResponse(say(refusal), 403)(scope, receive, send)
                 return
             receive = _replay(body, receive)
         if path == "/" and COOKIE not in given:
@@ -128,19 +132,11 @@ def _paths(data: Any) -> Iterator[Any]:
             waiting.extend(item)
 
 
-def _cookies(scope: Scope) -> dict[str, str]:
-    text = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(text).items()}
-    except CookieError:
-        return {}
-
-
-def _user(scope: Scope, cookies: dict[str, str]) -> str:
+def _user(scope: Scope, given: dict[str, str]) -> str:
     """The name that this request's visitor has logged in with, if any; Gradio keeps it beside its own cookie."""
     app = scope["app"]
     for kind in ("access-token", "access-token-unsecure"):
-        if user := app.tokens.get(cookies.get(f"{kind}-{app.cookie_id}")):
+        if user := app.tokens.get(given.get(f"{kind}-{app.cookie_id}")):
             return f"user {user}"
     return ""
 
@@ -178,15 +174,11 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _with_cookie(scope: Scope, send: Send) -> Send:
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"").decode("latin-1").split(",")[0].strip()
-    secure = (forwarded or scope["scheme"]) == "https"
-    # Inside a Space the page is in a frame of another site, where only such a cookie comes back.
-    rest = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
-    cookie = f"{COOKIE}={secrets.token_hex(16)}; Path=/; HttpOnly; {rest}"
+    cookie = set_cookie(scope, COOKIE, secrets.token_hex(16))
 
     async def with_cookie(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"set-cookie", cookie.encode("ascii"))]
+            message["headers"] = [*message["headers"], cookie]
         await send(message)
 
     return with_cookie

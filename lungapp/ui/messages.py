@@ -1,4 +1,4 @@
-"""What a caller of the API is told of an error; `lungapp.errors.explain` finds the words."""
+"""What a user is told of an error, in the language of the page; `lungapp.errors.explain` finds the words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import html
 
 import gradio as gr
 
-from lungapp.errors import UNEXPECTED, explain
+from lungapp import errors
+from lungapp.errors import UNEXPECTED
+from lungapp.ui.language import say
 
 __all__ = ["UNEXPECTED", "explain", "to_gradio_error"]
+
+
+def explain(error: Exception) -> str:
+    """Plain text in the current language."""
+    return say(errors.explain(error))
 
 
 def to_gradio_error(error: Exception) -> gr.Error:

@@ -9,15 +9,18 @@ import gradio as gr
 
 from lungapp.cards import ENSEMBLE
 from lungapp.registry import MODELS, ModelSpec
+from lungapp.texts import mark
 from lungapp.ui.figures import find, is_number
+from lungapp.ui.language import say, say_html
 from lungapp.ui.tables import card as box
 from lungapp.ui.tables import count_cell, facts
+from lungapp.ui.translated import composed
 
 Records = dict[str, dict[str, Any]]
 """The cards' data by model name, the ensemble's among them; what has no card is not in it."""
 
-ENSEMBLE_TITLE = "Ensemble"
-ENSEMBLE_SUMMARY = "The mean of the calibrated probabilities of the others."
+ENSEMBLE_TITLE = mark("Ensemble")
+ENSEMBLE_SUMMARY = mark("The mean of the calibrated probabilities of the others.")
 
 DIGEST_LETTERS = 12
 """How much of a digest is shown: enough to tell weights apart."""
@@ -25,25 +28,26 @@ DIGEST_LETTERS = 12
 
 def build_models_tab(records: Records) -> None:
     """Lay out the tab inside the current Blocks."""
-    gr.HTML(all_models(records))
+    gr.HTML(composed(lambda: all_models(records)))
 
 
 def all_models(records: Records) -> str:
     """The models' facts, and the ensemble's where it has a card, as HTML."""
     sections = "".join(model_section(spec, records.get(spec.name)) for spec in MODELS)
     if ENSEMBLE in records:
-        sections += box(ENSEMBLE_TITLE, _facts(records[ENSEMBLE]), ENSEMBLE_SUMMARY)
+        sections += box(say_html(ENSEMBLE_TITLE), _facts(records[ENSEMBLE]), say_html(ENSEMBLE_SUMMARY))
     return (
-        '<div class="la-models"><h2>What they are</h2><p>How often they are right is told under Performance.</p>'
+        f'<div class="la-models"><h2>{say_html("What they are")}</h2>'
+        f"<p>{say_html('How often they are right is told under Performance.')}</p>"
         f'<div class="la-columns">{sections}</div></div>'
     )
 
 
 def model_section(spec: ModelSpec, card: dict[str, Any] | None) -> str:
     """One model's facts as HTML; a model without a card says so."""
-    missing = "<p>This model has no weights here, so it cannot be asked.</p>"
+    missing = f"<p>{say_html('This model has no weights here, so it cannot be asked.')}</p>"
     body = missing if card is None else _facts(card)
-    return box(escape(spec.title), body, escape(spec.summary))
+    return box(escape(spec.title), body, say_html(spec.summary))
 
 
 def titles(records: Records) -> dict[str, str]:
@@ -55,19 +59,25 @@ def titles(records: Records) -> dict[str, str]:
 def _facts(card: dict[str, Any]) -> str:
     size, members = find(card, "input", "size"), find(card, "members")
     stated = {
-        "Parameters": _count(card, "parameters"),
-        "Input": f"{size} x {size} pixels" if is_number(size) else None,
-        "Mean of": ", ".join(titles(members).values()) if isinstance(members, dict) else None,
-        "Pretraining": find(card, "pretraining"),
-        "Started from": find(card, "teacher", "model"),
-        "Trained on": find(card, "data", "dataset"),
-        "Distinct slices": _count(card, "data", "distinct"),
-        "Groups of similar slices": _count(card, "data", "groups"),
-        "Made on": find(card, "created"),
-        "Weights' SHA-256": _digest(find(card, "weights_sha256")),
-        "Licence": find(card, "licence"),
+        mark("Parameters"): _count(card, "parameters"),
+        mark("Input"): say("{size} x {size} pixels", size=size) if is_number(size) else None,
+        mark("Mean of"): ", ".join(map(say, titles(members).values())) if isinstance(members, dict) else None,
+        mark("Pretraining"): find(card, "pretraining"),
+        mark("Started from"): find(card, "teacher", "model"),
+        mark("Trained on"): find(card, "data", "dataset"),
+        mark("Distinct slices"): _count(card, "data", "distinct"),
+        mark("Groups of similar slices"): _count(card, "data", "groups"),
+        mark("Made on"): find(card, "created"),
+        mark("Weights' SHA-256"): _digest(find(card, "weights_sha256")),
+        mark("Licence"): find(card, "licence"),
     }
-    return facts({name: escape(value) for name, value in stated.items() if isinstance(value, str) and value})
+    return facts(
+        {say_html(name): say_html(value) for name, value in stated.items() if isinstance(value, str) and value}
+    )
+
+
+PRETRAINING = (mark("none"),)
+"""What cards say of it in words that are no name."""
 
 
 def _count(card: dict[str, Any], *keys: str) -> str | None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from lungapp.errors import UnreadableInput
 from lungapp.reading import Limits, read_study
 from lungapp.slices import Entry, Slice, Study
+from lungapp.texts import joined, plural
+from lungapp.ui.language import say
 from lungapp.ui.messages import explain
 from lungapp.ui.uploads import Upload
 
@@ -54,7 +56,7 @@ class Opened:
     def lend(self, number: int) -> Opened:
         """The same slices for another part of the page, opened at ``number``; to be closed on its own."""
         upload = self.upload and self.upload.share()
-        notes = ("Opened from the tab Series.", *self.notes)
+        notes = (say("Opened from the tab Series."), *self.notes)
         return replace(self, first=number, upload=upload, lent=True, notes=notes, name=uuid.uuid4().hex)
 
     def key(self, number: int) -> str:
@@ -78,7 +80,7 @@ def open_upload(files: Sequence[str | Path] | None, limits: Limits, old: Opened 
     try:
         study = read_study(upload.files, limits)
         if not study.series:
-            raise UnreadableInput(" ".join(dict.fromkeys(item.reason for item in study.set_aside)))
+            raise UnreadableInput(joined([*dict.fromkeys(item.reason for item in study.set_aside)]))
         return _opened(study, upload)
     except Exception as error:  # the page must live on, whatever a file does to a decoder
         upload.close()
@@ -87,13 +89,23 @@ def open_upload(files: Sequence[str | Path] | None, limits: Limits, old: Opened 
 
 def _opened(study: Study, upload: Upload | None, place: int = 0) -> Opened:
     count, chosen = len(study.series), study.series[place]
-    which = "the longest" if place == 0 else f"number {place + 1} by length"
-    notes = [f"The upload holds {count} series; {which} is shown."] if count > 1 else []
+    notes = []
+    if count > 1 and place == 0:
+        notes.append(say("The upload holds {count} series; the longest is shown.", count=count))
+    elif count > 1:
+        notes.append(
+            say("The upload holds {count} series; number {number} by length is shown.", count=count, number=place + 1)
+        )
     if len(study.set_aside) > MOST_LISTED:  # by reason then: a reason may hold for hundreds
         reasons = Counter(item.reason for item in study.set_aside)
-        notes += [f"Set aside: {count} file{'s' * (count > 1)}. {reason}" for reason, count in reasons.most_common()]
+        for reason, count in reasons.most_common():
+            told = plural("Set aside: {n} file. {reason}", "Set aside: {n} files. {reason}", count, reason=reason)
+            notes.append(say(told))
     else:
-        notes += [f"{item.source.capitalize()} was set aside. {item.reason}" for item in study.set_aside]
+        for item in study.set_aside:
+            source = say(item.source)
+            file = source[:1].upper() + source[1:]
+            notes.append(say("{file} was set aside. {reason}", file=file, reason=item.reason))
     first = (len(chosen.entries) + 1) // 2
     return Opened(chosen.entries, chosen.title, tuple(notes), first=first, upload=upload, study=study)
 

@@ -11,8 +11,10 @@ from lungapp.reading import FORMATS
 from lungapp.registry import get_spec
 from lungapp.report.facts import STATUS
 from lungapp.results import Analysis, QualityReport
+from lungapp.texts import mark
 from lungapp.ui import compare, words
 from lungapp.ui.figures import find, held_out
+from lungapp.ui.language import say, say_html
 from lungapp.ui.models import Records
 from lungapp.ui.viewer import image
 
@@ -20,31 +22,37 @@ from lungapp.ui.viewer import image
 def empty() -> str:
     """What stands where the answer will be."""
     return (
-        '<section class="la-card la-empty"><h2>No slice yet</h2>'
-        f"<p>Upload axial chest CT as {FORMATS}, one file or many, or a ZIP of them; "
-        "or pick an example. The answer appears here: the predicted class with its probabilities, and where the model "
-        "looked.</p></section>"
+        f'<section class="la-card la-empty"><h2>{say_html("No slice yet")}</h2><p>{escape(_invitation())}</p></section>'
+    )
+
+
+def _invitation() -> str:
+    return say(
+        "Upload axial chest CT as {formats}, one file or many, or a ZIP of them; or pick an example. The answer "
+        "appears here: the predicted class with its probabilities, and where the model looked.",
+        formats=FORMATS,
     )
 
 
 def loading(warming: bool = False) -> str:
     """Shown while a new slice is read and scored; ``warming``: while the models are being loaded, too."""
-    reason = (
-        '<p role="status">The models are being loaded; after a start this takes some seconds, up to a minute on a busy '
-        "computer. The answer then appears by itself.</p>"
-        if warming
-        else "<p>This takes a second or two.</p>"
-    )
+    reason = f"<p>{say_html('This takes a second or two.')}</p>"
+    if warming:
+        told = say(
+            "The models are being loaded; after a start this takes some seconds, up to a minute on a busy computer. "
+            "The answer then appears by itself."
+        )
+        reason = f'<p role="status">{escape(told)}</p>'
     return (
-        '<section class="la-card la-loading"><h2>Analysing the slice</h2><div class="la-progress"></div>'
-        f"{reason}</section>"
+        f'<section class="la-card la-loading"><h2>{say_html("Analysing the slice")}</h2>'
+        f'<div class="la-progress"></div>{reason}</section>'
     )
 
 
 def failure(message: str, advice: str) -> str:
     """A message where the answer would be; both arguments are plain text."""
     return (
-        '<section class="la-card la-failure" role="alert"><h2>No answer for this file</h2>'
+        f'<section class="la-card la-failure" role="alert"><h2>{say_html("No answer for this file")}</h2>'
         f"<p>{escape(message)}</p><p>{escape(advice)}</p></section>"
     )
 
@@ -56,23 +64,27 @@ def answer(analysis: Analysis, records: Records) -> str:
     """
     prediction = analysis.prediction
     card = records.get(prediction.model) if prediction else None
-    word = STATUS[analysis.status]
+    word = say_html(STATUS[analysis.status])
     sentence = escape(words.status(analysis.status, find(card or {}, "calibration") or {}))
     if prediction is None:
         return _card("rejected", f"<div><h2>{word}</h2><p>{sentence}</p></div>{_findings(analysis.quality)}")
     if analysis.overridden:
-        sentence = words.NO_RELIANCE
-    model = "The mean of all models" if prediction.model == ENSEMBLE else get_spec(prediction.model).title
+        sentence = say_html(words.NO_RELIANCE)
+    model = mark("The mean of all models") if prediction.model == ENSEMBLE else get_spec(prediction.model).title
+    given = say(
+        "{model} gives this slice a probability of {share} for {label}.",
+        model=model,
+        share=words.percent(prediction.probability),
+        label=prediction.label,
+    )
     head = (
-        f'<p class="la-eyebrow">Predicted class</p><h2>{escape(prediction.label.capitalize())}'
-        f" {compare.chip(prediction)}</h2>"
-        f"<p>{escape(model)} gives this slice a probability of {words.percent(prediction.probability)} for "
-        f"{escape(prediction.label)}. {sentence}</p>"
+        f'<p class="la-eyebrow">{say_html("Predicted class")}</p><h2>{escape(words.capital(prediction.label))}'
+        f" {compare.chip(prediction)}</h2><p>{escape(given)} {sentence}</p>"
     )
     if analysis.overridden:
-        head = f'<p class="la-insisted" role="alert">{escape(words.OVERRIDDEN)}</p>{head}'
+        head = f'<p class="la-insisted" role="alert">{say_html(words.OVERRIDDEN)}</p>{head}'
     record = "" if analysis.overridden else escape(held_out(card, prediction.probability))
-    record = f'<p class="la-record"><strong>How far to trust it.</strong> {record}</p>' if record else ""
+    record = f'<p class="la-record"><strong>{say_html("How far to trust it.")}</strong> {record}</p>' if record else ""
     body = (
         f'<div class="la-two"><div>{head}</div>{compare.bars(prediction)}</div>{compare.agreement(analysis)}'
         f"{_findings(analysis.quality)}{record}{compare.each_model(analysis, records)}"
@@ -86,19 +98,20 @@ def background(analysis: Analysis, notes: tuple[str, ...] = ()) -> str:
     ``notes`` are about everything that was opened, the slice's own stand in its info.
     """
     info, parts = analysis.slice.info, []
-    for title, lines in (("How the file was read", (*notes, *info.notes)), ("Privacy", words.receipt(info))):
-        rows = "".join(f"<li>{escape(line)}</li>" for line in lines)
-        parts.append(f"<h3>{title}</h3><ul>{rows}</ul>" if rows else "")
+    for title, lines in ((say("How the file was read"), (*notes, *info.notes)), (say("Privacy"), words.receipt(info))):
+        rows = "".join(f"<li>{say_html(line)}</li>" for line in lines)
+        parts.append(f"<h3>{escape(title)}</h3><ul>{rows}</ul>" if rows else "")
     if analysis.model_input is not None:
         grey = np.rint(analysis.model_input * 255).astype(np.uint8)
-        text = "The picture that the model was given: the body alone, cropped and scaled"
+        text = say("The picture that the model was given: the body alone, cropped and scaled")
         picture = image(np.repeat(grey[..., None], 3, axis=2), text)
         how = words.model_input(analysis.model_input.shape, analysis.slice.unit)
         parts.append(
-            f'<figure><div class="la-given">{picture}</div><figcaption><strong>{words.GIVEN}</strong> {escape(how)}'
-            "</figcaption></figure>"
+            f'<figure><div class="la-given">{picture}</div><figcaption><strong>{say_html(words.GIVEN)}</strong>'
+            f" {escape(how)}</figcaption></figure>"
         )
-    return f'<details class="la-background"><summary>{words.BACKGROUND}</summary>{"".join(parts)}</details>'
+    summary = say_html(words.BACKGROUND)
+    return f'<details class="la-background"><summary>{summary}</summary>{"".join(parts)}</details>'
 
 
 def _card(kind: str, body: str) -> str:
@@ -108,5 +121,5 @@ def _card(kind: str, body: str) -> str:
 def _findings(quality: QualityReport) -> str:
     if not quality.findings:
         return ""
-    rows = "".join(f'<li class="la-{f.severity}">{escape(f.message)}</li>' for f in quality.findings)
-    return f'<div class="la-findings"><h3>Input check</h3><ul>{rows}</ul></div>'
+    rows = "".join(f'<li class="la-{f.severity}">{say_html(f.message)}</li>' for f in quality.findings)
+    return f'<div class="la-findings"><h3>{say_html("Input check")}</h3><ul>{rows}</ul></div>'

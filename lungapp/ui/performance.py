@@ -9,25 +9,26 @@ from typing import Any
 
 import gradio as gr
 
+from lungapp.texts import mark
 from lungapp.ui.evidence import how_run, model_evidence
 from lungapp.ui.figures import METRICS, PROTOCOLS, SOURCES, find, read_figure
+from lungapp.ui.language import current, say, say_html
 from lungapp.ui.models import Records, titles
 from lungapp.ui.tables import card as box
 from lungapp.ui.tables import figure_cell, row, table
+from lungapp.ui.translated import composed
 
 Card = dict[str, Any]
 
 OVERVIEW = ("accuracy", "balanced_accuracy", "auc_malignant")
 
-BASELINES = {"nearest_neighbour": "Nearest neighbour", "grey_statistics": "Grey statistics"}
+BASELINES = {"nearest_neighbour": mark("Nearest neighbour"), "grey_statistics": mark("Grey statistics")}
 """What knows nothing of lesions, and what a model must therefore stand above."""
 
-WAITING = '<div class="la-models"><p>The charts are being drawn.</p></div>'
-
-INTRODUCTION = (
+INTRODUCTION = mark(
     "Measured on slices kept from training, under two ways of keeping them. Small figures are 95 % intervals."
 )
-RIVALS = "The last two rows are baselines: methods that know nothing of lesions."
+RIVALS = mark("The last two rows are baselines: methods that know nothing of lesions.")
 
 
 def build_performance_tab(records: Records, default: str, tab: gr.Tab) -> None:
@@ -38,14 +39,14 @@ def build_performance_tab(records: Records, default: str, tab: gr.Tab) -> None:
     default : the model shown first.
     tab : where all this stands; nothing is drawn before it is opened.
     """
-    gr.HTML(f'<div class="la-models">{overview(records)}</div>')
+    gr.HTML(composed(lambda: f'<div class="la-models">{overview(records)}</div>'))
     names = titles(records)
     if not names:
         return
     choices = [(title, name) for name, title in names.items()]
     first = default if default in names else choices[0][1]
-    model = gr.Radio(choices, value=first, label="Model to look at closely", elem_id="la-measured")
-    panel = gr.HTML(WAITING, elem_id="la-evidence")
+    model = gr.Radio(choices, value=first, label=mark("Model to look at closely"), elem_id="la-measured")
+    panel = gr.HTML(composed(waiting), elem_id="la-evidence")
     gr.on(
         [tab.select, model.change],
         drawer(records),
@@ -58,9 +59,14 @@ def build_performance_tab(records: Records, default: str, tab: gr.Tab) -> None:
 
 
 def drawer(records: Records) -> Callable[[str], str]:
-    """What gives a model's evidence by its name: drawn when it is first looked at, and kept."""
+    """What gives a model's evidence by its name: drawn when it is first looked at in a language, and kept."""
     names = titles(records)
-    return functools.cache(lambda name: model_evidence(names[name], records[name]))
+    draw = functools.cache(lambda name, language: model_evidence(names[name], records[name]))
+    return lambda name: draw(name, current())
+
+
+def waiting() -> str:
+    return f'<div class="la-models"><p>{say_html("The charts are being drawn.")}</p></div>'
 
 
 def overview(records: Records) -> str:
@@ -69,11 +75,11 @@ def overview(records: Records) -> str:
     title, note = SOURCES[source]
     tables = "".join(comparison(protocol, records, source) for protocol in PROTOCOLS)
     run = how_run(list(records.values()))
-    said = f"{note} {run} {RIVALS if source == 'crossval' else ''}"
+    said = f"{say_html(note)} {run} {say_html(RIVALS) if source == 'crossval' else ''}"
     return (
-        f"<h2>How often they are right</h2><p>{INTRODUCTION}</p>"
-        f'<p><strong>{title}.</strong> {said}</p><div class="la-columns">{tables}</div>'
-        f'<section class="la-card"><h3>Why the two tables differ</h3>{why(records)}</section>'
+        f"<h2>{say_html('How often they are right')}</h2><p>{say_html(INTRODUCTION)}</p>"
+        f'<p><strong>{say_html(title)}.</strong> {said}</p><div class="la-columns">{tables}</div>'
+        f'<section class="la-card"><h3>{say_html("Why the two tables differ")}</h3>{why(records)}</section>'
     )
 
 
@@ -86,13 +92,14 @@ def comparison(protocol: str, records: Records, source: str = "crossval") -> str
         rows += [
             _row(name, {source: found.get(code)}, protocol, source, "la-baseline") for code, name in BASELINES.items()
         ]
-    heads = [METRICS[metric] for metric in OVERVIEW]
-    return box(title, table(heads, rows, f"{title}: figures of the models"), note)
+    heads = [say_html(METRICS[metric]) for metric in OVERVIEW]
+    caption = say_html("{title}: figures of the models", title=title)
+    return box(say_html(title), table(heads, rows, caption), say_html(note))
 
 
 def why(records: Records) -> str:
     """Why the protocols disagree, as paragraphs whose figures are the baselines' own."""
-    first = (
+    first = say(
         "The dataset names no patients, and neighbouring slices of one patient are nearly the same picture. Split at "
         "random, a tested slice mostly has such a neighbour among the slices that were learnt from; with similar "
         "slices kept apart it has none."
@@ -112,7 +119,7 @@ def baselines(records: Records) -> dict[str, Card]:
 
 def _row(title: str, card: Card, protocol: str, source: str, kind: str = "") -> str:
     cells = [figure_cell(read_figure(card, protocol, metric, source), metric) for metric in OVERVIEW]
-    return row(escape(title), cells, kind)
+    return row(say_html(title), cells, kind)
 
 
 def _memory(records: Records) -> str:
@@ -120,11 +127,15 @@ def _memory(records: Records) -> str:
     apart, random = (read_figure(neighbour, protocol, "accuracy", "crossval") for protocol in PROTOCOLS)
     if apart is None or random is None:
         return ""
-    text = (
-        f"A look-up of the most similar training slice, which learns nothing, is right on {random.show()} of randomly "
-        f"split slices and on {apart.show()} with similar slices kept apart."
+    text = say(
+        "A look-up of the most similar training slice, which learns nothing, is right on {random} of randomly split "
+        "slices and on {apart} with similar slices kept apart.",
+        random=random.show(),
+        apart=apart.show(),
     )
-    return text + (" What lies between is memory, and a model has it too." if random.value > apart.value else "")
+    if random.value <= apart.value:
+        return text
+    return f"{text} {say('What lies between is memory, and a model has it too.')}"
 
 
 def _scanner(records: Records) -> str:
@@ -132,11 +143,16 @@ def _scanner(records: Records) -> str:
     accuracy, area = (read_figure(statistics, "grouped", name, "crossval") for name in ("accuracy", "auc_malignant"))
     if accuracy is None:
         return ""
-    also = f" (AUC for malignant {area.show(decimal=True)})" if area else ""
-    return (
-        f"Keeping similar slices apart does not settle it. Statistics of grey and noise over the whole picture, which "
-        f"see no lesion, are right on {accuracy.show()} even then{also}: they tell the scanner's settings apart, and "
-        "these differ between the classes."
+    even_then = say("{share} even then", share=accuracy.show())
+    if area:
+        even_then = say(
+            "{share} even then (AUC for malignant {area})", share=accuracy.show(), area=area.show(decimal=True)
+        )
+    return say(
+        "Keeping similar slices apart does not settle it. Statistics of grey and noise over the whole picture, which "
+        "see no lesion, are right on {even_then}: they tell the scanner's settings apart, and these differ between the "
+        "classes.",
+        even_then=even_then,
     )
 
 
@@ -153,18 +169,24 @@ def _above(records: Records) -> str:
             continue
         highest = max(bar.value for bar in bars if bar)
         above = [name for name, figure in heights.items() if figure and figure.value > highest]
-        said.append(f"by {_lower(METRICS[metric])} for {_listed(above) if above else 'none of the models'}")
+        named = _listed([say(name) for name in above]) if above else say("none of the models")
+        said.append(say(ABOVE[metric], models=named))
     if not said:
         return ""
-    return (
-        "So only what stands above both baselines with similar slices kept apart says anything about lesions. "
-        f"That holds {'; '.join(said)}. Where intervals overlap, a difference may be chance."
+    return say(
+        "So only what stands above both baselines with similar slices kept apart says anything about lesions. That "
+        "holds {where}. Where intervals overlap, a difference may be chance.",
+        where=say("; ").join(said),
     )
 
 
-def _lower(name: str) -> str:
-    return name if name[:2].isupper() else name[0].lower() + name[1:]
+ABOVE = {
+    "balanced_accuracy": mark("by balanced accuracy for {models}"),
+    "auc_malignant": mark("by AUC for malignant for {models}"),
+}
 
 
 def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    if len(names) == 1:
+        return names[0]
+    return say("{others} and {last}", others=", ".join(names[:-1]), last=names[-1])

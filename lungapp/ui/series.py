@@ -11,19 +11,21 @@ import gradio as gr
 
 from lungapp import report
 from lungapp.cards import ModelCard
-from lungapp.registry import MODELS
 from lungapp.report import facts
 from lungapp.results import SeriesAnalysis
 from lungapp.settings import Settings
+from lungapp.texts import mark
 from lungapp.ui import panels
 from lungapp.ui import series_panels as shown
-from lungapp.ui.analyse import MEMORY_SECONDS, OTHER_FILE, Desk, describe
+from lungapp.ui.analyse import MEMORY_SECONDS, OTHER_FILE, Desk, offered
 from lungapp.ui.downloads import SAVE, Form, link_to
+from lungapp.ui.language import say, say_html
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
 from lungapp.ui.opened import Opened, close, open_upload
 from lungapp.ui.series_run import Finished, Session, run_series
 from lungapp.ui.series_table import SORT_AND_OPEN, table
+from lungapp.ui.translated import composed
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -31,15 +33,15 @@ if TYPE_CHECKING:
 ANALYSIS_TAB = "analysis"
 """The id of the tab in which a slice is opened."""
 
-ALL_MODELS = "All models and their mean: about as long as all of them together."
+ALL_MODELS = mark("All models and their mean: about as long as all of them together.")
 SHOW_STATUS = "() => { if (innerWidth < 700) document.getElementById('la-series-status').scrollIntoView(); }"
 """On a phone progress is told below the fold."""
 
 TO_TOP = "() => { if (innerWidth >= 700) scrollTo(0, 0); }"
 """On a phone the analysis tab itself scrolls to its answer."""
 
-GONE = "This series is no longer in memory. Please analyse it again."
-TRY_AGAIN = "The files were read. You can pick another model, or try again."
+GONE = mark("This series is no longer in memory. Please analyse it again.")
+TRY_AGAIN = mark("The files were read. You can pick another model, or try again.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Ready:
 FORMS = (
     Form("CSV", "lungapp-series.csv", "text/csv", lambda r, c: report.series_to_csv(r.series, c, r.created).encode()),
     Form(
-        "ZIP: CSV, JSON, overlays",
+        mark("ZIP: CSV, JSON, overlays"),
         "lungapp-series.zip",
         "application/zip",
         lambda r, c: report.series_to_zip(r.series, r.overlays, c, r.created),
@@ -89,19 +91,19 @@ def build_series_tab(engine: Engine, settings: Settings, records: Records, desk:
     with gr.Row(elem_classes="la-desk"):
         with gr.Column(scale=2, min_width=280, elem_classes="la-side"):
             file = gr.File(
-                label="CT series: files or a ZIP",
+                label=mark("CT series: files or a ZIP"),
                 type="filepath",
                 file_count="multiple",
                 height=170,
                 elem_id="la-series-file",
             )
-            which = gr.Dropdown([], label="Which series", visible=False, elem_id="la-series-which")
-            choices = [*((describe(spec, records), spec.name) for spec in MODELS), (ALL_MODELS, "all")]
-            model = gr.Radio(choices, value=settings.default_model, label="Model", elem_id="la-series-model")
-            button = gr.Button("Analyse series", variant="primary", interactive=False, elem_id="la-series-button")
-            cancel = gr.Button("Cancel", visible=False, elem_id="la-series-cancel")
+            which = gr.Dropdown([], label=mark("Which series"), visible=False, elem_id="la-series-which")
+            choices = [*offered(records), (ALL_MODELS, "all")]
+            model = gr.Radio(choices, value=settings.default_model, label=mark("Model"), elem_id="la-series-model")
+            button = gr.Button(mark("Analyse series"), variant="primary", interactive=False, elem_id="la-series-button")
+            cancel = gr.Button(mark("Cancel"), visible=False, elem_id="la-series-cancel")
         with gr.Column(scale=5, min_width=280, elem_classes="la-main"):
-            status = gr.HTML(shown.empty(), elem_id="la-series-status")
+            status = gr.HTML(composed(shown.empty), elem_id="la-series-status")
             parts = _build_results(records, button, cancel, status)
     _wire(engine, settings, session, file, which, model, parts)
     pick = [parts.ready, desk.opened]
@@ -120,7 +122,7 @@ def _build_results(records: Records, button: gr.Button, cancel: gr.Button, statu
         suspicious = gr.HTML("", js_on_load=shown.OPEN, elem_id="la-suspicious")
         strip = gr.HTML("", js_on_load=shown.OPEN, elem_id="la-strip")
         table = gr.HTML("", js_on_load=SORT_AND_OPEN, elem_id="la-series-table")
-        gr.HTML('<h3 class="la-heading">Take away</h3>')
+        gr.HTML(composed(lambda: f'<h3 class="la-heading">{say_html("Take away")}</h3>'))
         with gr.Row(elem_id="la-series-take"):
             takes = [gr.Button(form.title, size="sm", scale=0, min_width=200) for form in FORMS]
         saved = gr.HTML("", elem_id="la-series-saved")
@@ -171,12 +173,12 @@ def _uploaded(files: list[str] | None, settings: Settings, old: Session | None) 
     opened = open_upload(files, settings.limits)
     series = opened.study.series if opened.study else ()
     if opened.problem:
-        told = panels.failure(opened.problem, OTHER_FILE)
+        told = panels.failure(opened.problem, say(OTHER_FILE))
     elif not series:
         told = shown.empty()
     else:
         told = shown.waiting(opened.title, len(opened.entries), opened.notes if len(series) == 1 else ())
-    titles = [(f"{place}. {one.title}", place - 1) for place, one in enumerate(series, start=1)]
+    titles = [(f"{place}. {say(one.title)}", place - 1) for place, one in enumerate(series, start=1)]
     choice = gr.update(choices=titles, value=0 if series else None, visible=len(series) > 1)
     return Session(opened), choice, *_state(told, ready=bool(series))
 
@@ -195,7 +197,7 @@ def _runner(engine: Engine) -> Callable[..., Iterator[tuple[Any, ...]]]:
                 else:
                     yield _state(shown.progress(step, total), running=True)
         except Exception as error:  # the page must live on, and the upload with it
-            yield _state(panels.failure(explain(error), TRY_AGAIN), ready=True)
+            yield _state(panels.failure(explain(error), say(TRY_AGAIN)), ready=True)
 
     return answer
 

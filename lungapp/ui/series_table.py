@@ -7,6 +7,9 @@ from html import escape
 from lungapp.registry import LABELS
 from lungapp.report.facts import STATE
 from lungapp.results import SeriesAnalysis, SeriesRow
+from lungapp.texts import mark
+from lungapp.ui.language import say, say_html
+from lungapp.ui.words import capital
 
 SORT_AND_OPEN = """element.addEventListener('click', (event) => {
     const head = event.target.closest('th[aria-sort]');
@@ -32,8 +35,8 @@ SORT_AND_OPEN = """element.addEventListener('click', (event) => {
 OTHERS = tuple(label for label in LABELS if label != "malignant")
 
 HEADS = (
-    "Slice", "Malignant (%)", "Class", "Status", "Position (mm)", *(f"{label.capitalize()} (%)" for label in OTHERS),
-    "What to know",
+    mark("Slice"), mark("Malignant (%)"), mark("Class"), mark("Status"), mark("Position (mm)"), mark("Normal (%)"),
+    mark("Benign (%)"), mark("What to know"),
 )  # fmt: skip
 
 
@@ -41,32 +44,34 @@ def table(series: SeriesAnalysis) -> str:
     """One row a slice; the columns are `HEADS`."""
     orders = {head: "ascending" if head == HEADS[0] else "none" for head in HEADS}
     heads = "".join(
-        f'<th scope="col" aria-sort="{order}"><button type="button">{head}</button></th>'
+        f'<th scope="col" aria-sort="{order}"><button type="button">{say_html(head)}</button></th>'
         for head, order in orders.items()
     )
     rows = "".join(_row(row) for row in series.rows)
     return (
-        '<section class="la-series-part"><h3>All slices as a table</h3><p>A heading sorts, a row opens its slice.</p>'
-        '<div class="la-rows" tabindex="0" role="region" aria-label="Table of all slices"><table>'
-        f'<caption class="la-unseen">All slices</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-        "</div></section>"
+        f'<section class="la-series-part"><h3>{say_html("All slices as a table")}</h3>'
+        f"<p>{say_html('A heading sorts, a row opens its slice.')}</p>"
+        f'<div class="la-rows" tabindex="0" role="region" aria-label="{say_html("Table of all slices")}"><table>'
+        f'<caption class="la-unseen">{say_html("All slices")}</caption><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>"
     )
 
 
 def _row(row: SeriesRow) -> str:
     scores = row.prediction.scores() if row.prediction else {}
-    known = row.error or " ".join(finding.message for finding in row.quality.findings)
+    known = say(row.error) if row.error else " ".join(say(finding.message) for finding in row.quality.findings)
     cells = (
         _share(scores, "malignant"),
-        _text(row.prediction.label.capitalize() if row.prediction else ""),
-        _text(STATE[row.state]),
+        _text(capital(row.prediction.label) if row.prediction else ""),
+        _text(say(STATE[row.state])),
         _number(row.position),
         *(_share(scores, label) for label in OTHERS),
         _text(known, "la-known"),
     )
     if row.error:
         return f"<tr>{_head(row.number, str(row.number))}{''.join(cells)}</tr>"
-    button = f'<button type="button" aria-label="Open slice {row.number}">{row.number}</button>'
+    opens = say_html("Open slice {number}", number=row.number)
+    button = f'<button type="button" aria-label="{opens}">{row.number}</button>'
     return f'<tr data-slice="{row.number}">{_head(row.number, button)}{"".join(cells)}</tr>'
 
 

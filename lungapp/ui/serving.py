@@ -19,6 +19,7 @@ from lungapp.ui.guard import Guard
 from lungapp.ui.headers import Headers
 from lungapp.ui.health import health
 from lungapp.ui.record import Requests
+from lungapp.ui.speaking import Speaking
 from lungapp.ui.upload_route import upload_route
 from lungapp.users import verify
 
@@ -38,6 +39,7 @@ def around(engine: Engine, settings: Settings, public: Path) -> dict[str, Any]:
     """Arguments for ``launch()``: the login, and the routes and middleware that stand around Gradio's own."""
     middleware = [
         Middleware(Headers),
+        Middleware(Speaking),
         Middleware(Guard, public=public, most_bytes=settings.limits.max_total_bytes, mcp=settings.mcp),
     ]
     if settings.log == "requests":

@@ -1,10 +1,11 @@
-"""Small tables of figures as HTML. Heads, cells and captions are HTML: callers escape what is not their own."""
+"""Small tables of figures as HTML. Heads, cells and captions are HTML, and translated: callers see to both."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lungapp.ui.figures import DECIMAL, Figure, is_number
+from lungapp.ui.language import say_html
 
 
 def table(heads: list[str], rows: list[str], caption: str, shown: bool = False) -> str:
@@ -26,15 +27,15 @@ def row(head: str, cells: list[str], kind: str = "") -> str:
 def figure_cell(figure: Figure | None, metric: str) -> str:
     """A figure with its interval in small type below."""
     if figure is None:
-        return "not measured"
-    interval = figure.show_interval(metric in DECIMAL)
-    small = f"<small>{interval.replace(' to ', '&ndash;')}</small>" if interval else ""
+        return say_html("not measured")
+    interval = figure.show_interval(metric in DECIMAL, short=True)
+    small = f"<small>{interval}</small>" if interval else ""
     return figure.show(metric in DECIMAL) + small
 
 
 def count_cell(value: Any) -> str:
     """A whole number with its thousands set apart."""
-    return f"{value:,.0f}" if is_number(value) else "not stated"
+    return f"{value:,.0f}" if is_number(value) else say_html("not stated")
 
 
 def facts(said: dict[str, str]) -> str:

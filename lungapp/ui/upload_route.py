@@ -16,6 +16,7 @@ from starlette.types import Message, Receive
 
 from lungapp.errors import NO_ROOM, is_full
 from lungapp.reading import Limits
+from lungapp.ui.language import say
 from lungapp.ui.vault import vault
 
 
@@ -41,13 +42,15 @@ def upload_route(limits: Limits) -> Callable[[Request], Awaitable[Response]]:
         except HTTPException as error:
             return PlainTextResponse(str(error.detail), error.status_code)
         except _TooMuch:
-            return PlainTextResponse(f"Expected at most {limits.max_total_bytes} bytes at once. Received: more.", 413)
+            return PlainTextResponse(
+                say("Expected at most {most} bytes at once. Received: more.", most=limits.max_total_bytes), 413
+            )
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                return PlainTextResponse("Expected a shorter file name.", 400)
+                return PlainTextResponse(say("Expected a shorter file name."), 400)
             if not is_full(error):
                 raise
-            return PlainTextResponse(NO_ROOM, 507)
+            return PlainTextResponse(say(NO_ROOM), 507)
         app.get_blocks().upload_file_set.update(files)  # swept by Gradio when they are old
         return JSONResponse(files)
 

@@ -24,6 +24,7 @@ from lungapp.rendering import outline_hottest, render_colour_bar, render_grey, r
 from lungapp.results import ActivationMap
 from lungapp.slices import PRESETS, Slice, Window
 from lungapp.ui import words
+from lungapp.ui.language import say, say_html
 
 SCRIPT = Path(__file__).with_suffix(".js")
 STYLE = Path(__file__).with_suffix(".css")
@@ -35,13 +36,14 @@ LONGEST_SIDE = 1024
 def pictures(item: Slice, maps: Sequence[ActivationMap] = ()) -> str:
     """The slice, and beside it the slice with each model's attention laid over it."""
     grey = shrink(render_grey(item), LONGEST_SIDE)
-    size = f"{item.rows} rows, {item.columns} columns"
-    title, caption = words.SLICE, f"{size}, {item.info.format}"
-    plain = _figure(_base(grey, f"The uploaded CT slice, {size}"), "", title, caption, "la-original")
+    size = say("{rows} rows, {columns} columns", rows=item.rows, columns=item.columns)
+    title, caption = say(words.SLICE), say("{size}, {format}", size=size, format=item.info.format)
+    plain = _figure(_base(grey, say("The uploaded CT slice, {size}", size=size)), "", title, caption, "la-original")
     overlays = [_overlay(item, grey, found, len(maps) > 1) for found in maps]
     kind = "la-single" if not maps else "la-several" if len(maps) > 1 else ""
     divider = (
-        f'<label class="la-divider">{words.DIVIDER} <input type="range" data-do="split" min="0" max="100" value="50">'
+        f'<label class="la-divider">{say_html(words.DIVIDER)} '
+        '<input type="range" data-do="split" min="0" max="100" value="50">'
         "</label>"
         if maps
         else ""
@@ -52,7 +54,7 @@ def pictures(item: Slice, maps: Sequence[ActivationMap] = ()) -> str:
         f'data-rows="{grey.shape[0]}" data-columns="{grey.shape[1]}" data-layout="side"{held}>'
         f"{_tools(bool(maps), bool(held))}"
         f'<div class="la-pictures {kind}">{plain}{"".join(overlays)}</div>{divider}'
-        f'<p class="la-keys" id="la-keys">{words.KEYS}</p></la-viewer>{_legend() if maps else ""}'
+        f'<p class="la-keys" id="la-keys">{say_html(words.KEYS)}</p></la-viewer>{_legend() if maps else ""}'
     )
 
 
@@ -67,7 +69,7 @@ def tested(maps: Sequence[ActivationMap], testing: bool = False) -> str:
         if found.faithfulness:
             kind = " la-supported" if found.faithfulness.supported else " la-unsupported"
         elif testing and not found.blank:
-            text = words.TESTING
+            text = say(words.TESTING)
         name = f"<strong>{escape(get_spec(found.model).title)}.</strong> " if len(maps) > 1 else ""
         said.append(f'<p class="la-tested{kind}">{name}{escape(text)}</p>' if text else "")
     return "".join(said)
@@ -82,9 +84,19 @@ def image(picture: np.ndarray, text: str, kind: str = "") -> str:
 def _overlay(item: Slice, grey: np.ndarray, found: ActivationMap, named: bool) -> str:
     title = get_spec(found.model).title
     values = shrink(found.values, LONGEST_SIDE)
-    where = "which is blank" if found.blank else f"highest in the {words.place_of_peak(found.values)} of the picture"
-    text = f"The slice with the attention of {title} for {found.target} laid over it, {where}"
-    heading = f"{f'{title}: a' if named else 'A'}ttention for {found.target}, {get_method(found.method).title}"
+    where = say("which is blank")
+    if not found.blank:
+        where = say("highest in the {place} of the picture", place=words.place_of_peak(found.values))
+    text = say(
+        "The slice with the attention of {model} for {label} laid over it, {where}",
+        model=title,
+        label=found.target,
+        where=where,
+    )
+    method = get_method(found.method).title
+    heading = say("Attention for {label}, {method}", label=found.target, method=method)
+    if named:
+        heading = say("{model}: attention for {label}, {method}", model=title, label=found.target, method=method)
     body = body_mask(shrink(item.windowed(MODEL_WINDOW), LONGEST_SIDE))
     veil = image(render_heat(values), "", "la-heat") + _contour(values, body)
     return _figure(_base(grey, text), veil, heading, words.attention(found))
@@ -116,12 +128,13 @@ def _figure(base: str, veil: str, title: str, caption: str, kind: str = "") -> s
 
 
 def _tools(overlay: bool, windows: bool) -> str:
+    zoomed = say(words.ZOOMED)
     zoom = (
-        f'<fieldset><legend class="la-unseen">{words.ZOOM}</legend>'
-        f'<button type="button" data-do="farther" aria-label="{words.FARTHER}">&minus;</button>'
-        f'<button type="button" data-do="nearer" aria-label="{words.NEARER}">+</button>'
-        f'<button type="button" data-do="whole">{words.WHOLE}</button>'
-        f'<output data-text="{words.ZOOMED}">{words.ZOOMED.format(100)}</output></fieldset>'
+        f'<fieldset><legend class="la-unseen">{say_html(words.ZOOM)}</legend>'
+        f'<button type="button" data-do="farther" aria-label="{say_html(words.FARTHER)}">&minus;</button>'
+        f'<button type="button" data-do="nearer" aria-label="{say_html(words.NEARER)}">+</button>'
+        f'<button type="button" data-do="whole">{say_html(words.WHOLE)}</button>'
+        f'<output data-text="{escape(zoomed)}">{escape(zoomed.format(100))}</output></fieldset>'
     )
     tools = _layouts() if overlay else ""
     return f'<div class="la-tools">{tools}{_windows() if windows else ""}{zoom}</div>'
@@ -130,26 +143,30 @@ def _tools(overlay: bool, windows: bool) -> str:
 def _layouts() -> str:
     radios = "".join(
         f'<label><input type="radio" name="la-layout" data-do="layout" value="{value}"'
-        f"{' checked' if value == 'side' else ''}>{title}</label>"
+        f"{' checked' if value == 'side' else ''}>{say_html(title)}</label>"
         for value, title in words.LAYOUTS.items()
     )
     boxes = "".join(
-        f'<label><input type="checkbox" data-do="{name}"{" checked" if name == "heat" else ""}>{title}</label>'
+        f'<label><input type="checkbox" data-do="{name}"{" checked" if name == "heat" else ""}>'
+        f"{say_html(title)}</label>"
         for name, title in words.LAYERS.items()
     )
-    return f'<fieldset class="la-layouts"><legend class="la-unseen">{words.LAYOUT}</legend>{radios}</fieldset>{boxes}'
+    legend = f'<legend class="la-unseen">{say_html(words.LAYOUT)}</legend>'
+    return f'<fieldset class="la-layouts">{legend}{radios}</fieldset>{boxes}'
 
 
 def _windows() -> str:
     def option(name: str, title: str, window: Window) -> str:
         return (
-            f'<option value="{name}" data-centre="{window.centre:.0f}" data-width="{window.width:.0f}">{title}</option>'
+            f'<option value="{name}" data-centre="{window.centre:.0f}" data-width="{window.width:.0f}">'
+            f"{say_html(title)}</option>"
         )
 
     presets = option("model", words.WINDOWS["model"], MODEL_WINDOW)
     presets += "".join(option(name, words.WINDOWS[name], window) for name, window in PRESETS.items())
     fields = "".join(
-        f'<label>{title} <input type="number" data-do="{name}" step="10" min="{least}" max="4000" value="{value:.0f}">'
+        f'<label>{say_html(title)} <input type="number" data-do="{name}" step="10" min="{least}" max="4000" '
+        f'value="{value:.0f}">'
         " HU</label>"
         for name, title, least, value in (
             ("centre", words.CENTRE, -2000, MODEL_WINDOW.centre),
@@ -157,8 +174,9 @@ def _windows() -> str:
         )
     )
     return (
-        f'<span><label for="la-window">{words.WINDOW}</label> <select id="la-window" data-do="preset">{presets}'
-        f'<option value="free">{words.WINDOWS["free"]}</option></select></span>{fields}'
+        f'<span><label for="la-window">{say_html(words.WINDOW)}</label> '
+        f'<select id="la-window" data-do="preset">{presets}'
+        f'<option value="free">{say_html(words.WINDOWS["free"])}</option></select></span>{fields}'
     )
 
 
@@ -171,5 +189,6 @@ def _packed(item: Slice) -> str:
 
 
 def _legend() -> str:
-    bar = image(render_colour_bar(), words.SCALE)
-    return f'<div class="la-legend"><span>{words.LOW}</span>{bar}<span>{words.HIGH}</span><p>{words.RELATIVE}</p></div>'
+    bar = image(render_colour_bar(), say(words.SCALE))
+    low, high, relative = (say_html(text) for text in (words.LOW, words.HIGH, words.RELATIVE))
+    return f'<div class="la-legend"><span>{low}</span>{bar}<span>{high}</span><p>{relative}</p></div>'

@@ -1,4 +1,7 @@
-"""Numbers and codes of a result, said in words. Plain text: callers escape it."""
+"""Numbers and codes of a result, said in words. Plain text: callers escape it.
+
+Functions answer in the current language; the constants are English, for `say`.
+"""
 
 from __future__ import annotations
 
@@ -11,86 +14,102 @@ from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.registry import get_spec
 from lungapp.results import ActivationMap, Prediction, Status
 from lungapp.slices import SliceInfo, Unit
+from lungapp.texts import mark
+from lungapp.ui.language import say
 
-REJECTED = "This picture did not pass the input check, so no model was asked."
-OVERRIDDEN = (
+REJECTED = mark("This picture did not pass the input check, so no model was asked.")
+OVERRIDDEN = mark(
     "The input check rejected this picture, and it was scored because you asked for it. No figure of this page applies "
     "to such a picture."
 )
-BACKGROUND = "About this file: how it was read, what was left behind, what the model was given"
-NO_RELIANCE = "Do not rely on this answer."
-NOT_FAITHFUL = "The map does not mark what this model relied on: do not rely on this map."
-OUTSIDE = "Everything coloured lies outside the body."
-TESTING = "Testing whether this map marks what the model relied on \u2026"
+BACKGROUND = mark("About this file: how it was read, what was left behind, what the model was given")
+NO_RELIANCE = mark("Do not rely on this answer.")
+NOT_FAITHFUL = mark("The map does not mark what this model relied on: do not rely on this map.")
+OUTSIDE = mark("Everything coloured lies outside the body.")
+TESTING = mark("Testing whether this map marks what the model relied on \u2026")
 
-SLICE = "Slice"
-NO_EXAMPLE = "The link names an example that is not here."
-EXAMPLES = "There are:"
-LAYOUT = "Layout"
-LAYOUTS = {"side": "Side by side", "slider": "Slider", "overlay": "Overlay alone"}
-LAYERS = {"heat": "Overlay", "outline": "Contour of the hottest region"}
-DIVIDER = "Divider: overlay on its right (%)"
-WINDOW, CENTRE, WIDTH = "Window", "Centre", "Width"
+SLICE = mark("Slice")
+NO_EXAMPLE = mark("The link names an example that is not here.")
+LAYOUT = mark("Layout")
+LAYOUTS = {"side": mark("Side by side"), "slider": mark("Slider"), "overlay": mark("Overlay alone")}
+LAYERS = {"heat": mark("Overlay"), "outline": mark("Contour of the hottest region")}
+DIVIDER = mark("Divider: overlay on its right (%)")
+WINDOW, CENTRE, WIDTH = mark("Window"), mark("Centre"), mark("Width")
 WINDOWS = {
-    "model": "As the model saw it",
-    "lung": "Lung",
-    "mediastinum": "Mediastinum",
-    "bone": "Bone",
-    "free": "Your own",
+    "model": mark("As the model saw it"),
+    "lung": mark("Lung"),
+    "mediastinum": mark("Mediastinum"),
+    "bone": mark("Bone"),
+    "free": mark("Your own"),
 }
-ZOOM, NEARER, FARTHER, WHOLE, ZOOMED = "Zoom", "Zoom in", "Zoom out", "Whole slice", "Zoom {} %"
-KEYS = "On a picture: + and - or two fingers zoom, arrows or dragging move, 0 shows all; once clicked, the wheel zooms."
-LOW, HIGH = "Low", "High"
-SCALE = "Colour scale: dark is low, bright yellow is high attention"
-RELATIVE = "Relative to the highest value in this slice; not the outline of a lesion."
-ALL_MODELS = "All models: each one's answer side by side, and their mean"
-EACH_MODEL = "Each model on its own"
-GIVEN = "What the model was given"
-PROBABILITIES = "Probability of each class"
+ZOOM, NEARER, FARTHER = mark("Zoom"), mark("Zoom in"), mark("Zoom out")
+WHOLE, ZOOMED = mark("Whole slice"), mark("Zoom {} %")
+KEYS = mark(
+    "On a picture: + and - or two fingers zoom, arrows or dragging move, 0 shows all; once clicked, the wheel zooms."
+)
+LOW, HIGH = mark("Low"), mark("High")
+SCALE = mark("Colour scale: dark is low, bright yellow is high attention")
+RELATIVE = mark("Relative to the highest value in this slice; not the outline of a lesion.")
+ALL_MODELS = mark("All models: each one's answer side by side, and their mean")
+EACH_MODEL = mark("Each model on its own")
+GIVEN = mark("What the model was given")
+PROBABILITIES = mark("Probability of each class")
 
 
 def status(name: Status, calibration: Mapping[str, Any]) -> str:
     """What a status means, in a sentence or two. ``calibration`` is the card's, empty where there is none."""
     if name == "rejected":
-        return REJECTED
+        return say(REJECTED)
     target, threshold = (_share(calibration.get(key)) for key in ("target_accuracy", "confident_above"))
     if target and not threshold and name == "uncertain":
-        return (
-            f"This model never counts as confident: validation could not show, at any probability, that at least "
-            f"{percent(target)} of its answers are right. {NO_RELIANCE}"
+        said = say(
+            "This model never counts as confident: validation could not show, at any probability, that at least "
+            "{target} of its answers are right.",
+            target=percent(target),
         )
-    level = "the level this model needs to commit itself"
+        return f"{said} {say(NO_RELIANCE)}"
+    level = say("the level this model needs to commit itself")
     if target and threshold:
-        level = (
-            f"{percent(threshold)}, the level from which at least {percent(target)} of answers were right in validation"
+        level = say(
+            "{threshold}, the level from which at least {target} of answers were right in validation",
+            threshold=percent(threshold),
+            target=percent(target),
         )
     if name == "confident":
-        return f"The probability reaches {level}. Such an answer can still be wrong."
-    return f"The probability is below {level}. {NO_RELIANCE}"
+        return say("The probability reaches {level}. Such an answer can still be wrong.", level=level)
+    return f"{say('The probability is below {level}.', level=level)} {say(NO_RELIANCE)}"
 
 
 def agreement(predictions: Sequence[Prediction]) -> str:
     """Whether several models name the same class, and what that is worth."""
     named = [(get_spec(item.model).title, item.label) for item in predictions]
     if len({label for _, label in named}) == 1:
-        return f"All {len(named)} models say {named[0][1]}. They learnt from the same slices: no second opinion."
-    said = "; ".join(f"{title} says {label}" for title, label in named)
-    return f"The models disagree: {said}. Their mean hides that. {NO_RELIANCE}"
+        return say(
+            "All {count} models say {label}. They learnt from the same slices: no second opinion.",
+            count=len(named),
+            label=named[0][1],
+        )
+    said = say("; ").join(say("{model} says {label}", model=title, label=label) for title, label in named)
+    return f"{say('The models disagree: {answers}. Their mean hides that.', answers=said)} {say(NO_RELIANCE)}"
 
 
-COMPARES = "How this slice compares with the training slices"
-THIS = "This slice"
-TYPICAL = "Plain measures of this slice beside their mean in each class, \u00b1 one standard deviation"
-NO_OPINION = "This is no second opinion: the classes overlap widely, and scanner settings differ between them too."
-NO_DATASET = "Without the dataset on this server, the nearest training slices themselves cannot be shown."
-BEING_READ = "The training slices are still being read. Analyse the slice again in a moment to see the nearest ones."
-UNREADABLE = "The dataset's folder on this server holds none of the training slices."
-NEIGHBOURS = "The nearest training slices"
-LIKENESS = (
+COMPARES = mark("How this slice compares with the training slices")
+THIS = mark("This slice")
+TYPICAL = mark("Plain measures of this slice beside their mean in each class, \u00b1 one standard deviation")
+NO_OPINION = mark(
+    "This is no second opinion: the classes overlap widely, and scanner settings differ between them too."
+)
+NO_DATASET = mark("Without the dataset on this server, the nearest training slices themselves cannot be shown.")
+BEING_READ = mark(
+    "The training slices are still being read. Analyse the slice again in a moment to see the nearest ones."
+)
+UNREADABLE = mark("The dataset's folder on this server holds none of the training slices.")
+NEIGHBOURS = mark("The nearest training slices")
+LIKENESS = mark(
     "Likeness is the correlation of the two pictures as a model gets them, from -1 to 1. A picture that looks alike "
     "need not show the same disease. Slices: IQ-OTH/NCCD dataset, CC BY 4.0."
 )
-SAME_SLICE = (
+SAME_SLICE = mark(
     "The first of these is nearly the same slice, and the models learnt from it: their answer on this one says nothing "
     "about how they do on new patients."
 )
@@ -99,39 +118,55 @@ SAME_SLICE = (
 def nearest_class(nearest: str | None, held_out: Mapping[str, int]) -> str:
     """Which class's measures are nearest, and how often that is right."""
     if nearest is None:
-        return f"Not all could be measured in this slice. {NO_OPINION}"
-    said = f"Taken together they are nearest to the mean of {nearest}."
+        return f"{say('Not all could be measured in this slice.')} {say(NO_OPINION)}"
+    said = [say("Taken together they are nearest to the mean of {label}.", label=nearest)]
     if held_out.get("n"):
         share = percent(held_out["right"] / held_out["n"])
-        said += f" On {held_out['n']} held-out slices the class found this way was right for {share}."
-    return f"{said} {NO_OPINION}"
+        said.append(
+            say(
+                "On {count} held-out slices the class found this way was right for {share}.",
+                count=held_out["n"],
+                share=share,
+            )
+        )
+    return " ".join([*said, say(NO_OPINION)])
 
 
 def _share(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 < value < 1 else None
 
 
+def capital(label: str) -> str:
+    """A class's name as it stands alone."""
+    said = say(label)
+    return said[:1].upper() + said[1:]
+
+
 def percent(share: float) -> str:
     """A share in [0, 1] as whole per cent, never rounded up to certainty or down to impossibility."""
     if 0.99 < share < 1:
-        return "over 99 %"
+        return say("over 99 %")
     if 0 < share < 0.01:
-        return "under 1 %"
-    return f"{share:.0%}".replace("%", " %")
+        return say("under 1 %")
+    return say("{share:.0f} %", share=100 * share)
 
 
 def attention(item: ActivationMap) -> str:
     """How much of the attention lies inside the lungs."""
     if item.blank:
-        return f"The model found nothing in this slice that speaks for {item.target}, so nothing is coloured."
+        return say(
+            "The model found nothing in this slice that speaks for {label}, so nothing is coloured.", label=item.target
+        )
     if item.inside_lungs is None:
-        return "No lungs were found in this slice, so it is not known how much of the attention lies inside them."
-    share = f"({percent(item.inside_lungs)})"
+        return say("No lungs were found in this slice, so it is not known how much of the attention lies inside them.")
+    share = percent(item.inside_lungs)
     if item.inside_lungs >= 2 / 3:
-        return f"Most of the attention {share} lies inside the lungs."
+        return say("Most of the attention ({share}) lies inside the lungs.", share=share)
     if item.inside_lungs >= 1 / 3:
-        return f"Only part of the attention {share} lies inside the lungs."
-    return f"Little of the attention {share} lies inside the lungs: the model looked mostly elsewhere."
+        return say("Only part of the attention ({share}) lies inside the lungs.", share=share)
+    return say(
+        "Little of the attention ({share}) lies inside the lungs: the model looked mostly elsewhere.", share=share
+    )
 
 
 def faithfulness(item: ActivationMap) -> str:
@@ -140,48 +175,81 @@ def faithfulness(item: ActivationMap) -> str:
     if found is None:
         return ""
     if not found.share:
-        return f"{OUTSIDE} Do not rely on this map."
-    covered = "hottest tenth of the body" if found.share > 0.095 else f"coloured {percent(found.share)} of the body"
+        return f"{say(OUTSIDE)} {say('Do not rely on this map.')}"
     before, after = found.probability, found.probability - found.hottest_fall
     elsewhere = found.probability - found.random_fall
     most = found.probability - max(found.random_falls)
-    said = (
-        f"Blurring the {covered} {_moves(before, after, f'the {item.target} probability', ' from ' + percent(before))}"
-    )
-    said += f"; blurring other parts of the same size {_moves(before, elsewhere, 'it')} on average"
-    if found.supported:
-        return f"{said}. The map marks what this model relied on."
-    reason = f", one of them to {percent(most)}" if most <= after < elsewhere else ""
-    return f"{said}{reason}. {NOT_FAITHFUL}"
+    covered = say("hottest tenth of the body")
+    if found.share <= 0.095:
+        covered = say("coloured {share} of the body", share=percent(found.share))
+    values = {"covered": covered, "label": item.target, "before": percent(before), "after": percent(after)}
+    said = [
+        say(HOTTEST[_way(before, after)], **values),
+        say(ELSEWHERE[_way(before, elsewhere)], level=percent(elsewhere)),
+    ]
+    if not found.supported and most <= after < elsewhere:
+        said[-1] = say("{sentence}, one of them to {level}", sentence=said[-1], level=percent(most))
+    verdict = say("The map marks what this model relied on.") if found.supported else say(NOT_FAITHFUL)
+    return f"{say('; ').join(said)}. {verdict}"
 
 
-def _moves(before: float, after: float, what: str, start: str = "") -> str:
+HOTTEST = {
+    "leaves": mark("Blurring the {covered} leaves the {label} probability at {after}"),
+    "lowers": mark("Blurring the {covered} lowers the {label} probability from {before} to {after}"),
+    "raises": mark("Blurring the {covered} raises the {label} probability from {before} to {after}"),
+}
+ELSEWHERE = {
+    "leaves": mark("blurring other parts of the same size leaves it at {level} on average"),
+    "lowers": mark("blurring other parts of the same size lowers it to {level} on average"),
+    "raises": mark("blurring other parts of the same size raises it to {level} on average"),
+}
+
+
+def _way(before: float, after: float) -> str:
     """How a probability went on from ``before`` to ``after``, as far as whole per cent tell."""
     if percent(before) == percent(after):
-        return f"leaves {what} at {percent(after)}"
-    return f"{'lowers' if after < before else 'raises'} {what}{start} to {percent(after)}"
+        return "leaves"
+    return "lowers" if after < before else "raises"
+
+
+PLACES = (
+    (mark("upper left"), mark("upper centre"), mark("upper right")),
+    (mark("middle left"), mark("centre"), mark("middle right")),
+    (mark("lower left"), mark("lower centre"), mark("lower right")),
+)
+"""Parts of a picture, row by row."""
 
 
 def place_of_peak(values: np.ndarray) -> str:
     """Where in the picture a map, (rows, columns), is highest, for readers who cannot see it."""
     row, column = np.unravel_index(int(np.argmax(values)), values.shape)
-    vertical = ("upper", "middle", "lower")[int(3 * row / values.shape[0])]
-    horizontal = ("left", "centre", "right")[int(3 * column / values.shape[1])]
-    return "centre" if (vertical, horizontal) == ("middle", "centre") else f"{vertical} {horizontal}"
+    place = PLACES[int(3 * row / values.shape[0])][int(3 * column / values.shape[1])]
+    return say(place)
 
 
 def receipt(info: SliceInfo) -> tuple[str, ...]:
     """What of a file was left behind, and what becomes of the rest."""
-    kept = "Only the pixels, their size and spacing, and the file's display window were read."
+    kept = say("Only the pixels, their size and spacing, and the file's display window were read.")
     if info.dropped:
-        left = f"Left behind unread, as it could identify someone: {', '.join(info.dropped)}."
+        names = ", ".join(map(say, info.dropped))
+        left = say("Left behind unread, as it could identify someone: {names}.", names=names)
     else:
-        left = "Nothing else was found in the file that could identify someone."
-    return left, kept, "The upload is deleted when the page is closed or another file is opened."
+        left = say("Nothing else was found in the file that could identify someone.")
+    return left, kept, say("The upload is deleted when the page is closed or another file is opened.")
 
 
 def model_input(shape: tuple[int, ...], unit: Unit) -> str:
     """How the picture that a model was given, (rows, columns), came about from a slice in ``unit``."""
-    window = f"centre {MODEL_WINDOW.centre:.0f}, width {MODEL_WINDOW.width:.0f} HU"
-    passed = f"the window of the training pictures ({window})" if unit == "HU" else "the file's own greys"
-    return f"{shape[0]} x {shape[1]} pixels, in {passed}; everything outside the body is black."
+    passed = say("the file's own greys")
+    if unit == "HU":
+        passed = say(
+            "the window of the training pictures (centre {centre:.0f}, width {width:.0f} HU)",
+            centre=MODEL_WINDOW.centre,
+            width=MODEL_WINDOW.width,
+        )
+    return say(
+        "{rows} x {columns} pixels, in {window}; everything outside the body is black.",
+        rows=shape[0],
+        columns=shape[1],
+        window=passed,
+    )
