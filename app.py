@@ -9,12 +9,13 @@ from lungapp.engine import Engine
 from lungapp.errors import LungAppError
 from lungapp.hub import weights_at
 from lungapp.settings import Settings
-from lungapp.startup import place, require_temporary_folder, sweep
+from lungapp.startup import keep_memory, place, require_temporary_folder, sweep
 
 try:
     settings = Settings.from_env()
     require_temporary_folder()
     if __name__ == "__main__":
+        keep_memory()
         place()
     # Gradio takes seconds to import, and ends without words where there is no temporary folder.
     from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log

@@ -1,13 +1,14 @@
 """Many users at once, against the model's raw batched forward pass; and a soak.
 
-    make load       (python -m benchmarks.load [--models resnet50 …] [--users 1 8 32 64] [--seconds 30])
+    make load       (python -m benchmarks.load [--models resnet50 …] [--users 1 8 32 64] [--ways direct gradio])
     make soak       (python -m benchmarks.load --soak 30 [--soak-users 8])
 
-Starts the application on a free port, with a temporary folder of its own. Each user is a thread that uploads a phantom
-slice, asks ``/analyse``, fetches the overlay, and starts anew; users, application and the raw pass share the machine,
-so what the users themselves cost is taken off the application. The raw pass is the frozen graph alone on inputs that
-lie ready in memory, in batches as large as the application's; it is timed before and after every row, with nobody
-else there, since machines drift.
+Starts the application on a free port, with a temporary folder of its own. Each user is a thread that sends a phantom
+slice, is given the report and the overlay, and starts anew: in one request (``POST /api/analyse``), or Gradio's way
+(upload, ``/analyse``, answer, overlay; a soak goes that way, since it is the one that leaves files). Users, application
+and the raw pass share the machine, so what the users themselves cost is taken off the application. The raw pass is the
+frozen graph alone on inputs that lie ready in memory, in batches as large as the application's; it is timed before and
+after every row, with nobody else there, since machines drift.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks.cold_start import ROOT, free_port, wait_for
-from benchmarks.users import Outcome, crowd, pictures
+from benchmarks.users import USERS, Outcome, crowd, pictures
 from lungapp.batching import MOST
 from lungapp.registry import DEFAULT_MODEL
 
@@ -121,23 +123,24 @@ def answer_raw(model: str) -> None:
 
 
 HEAD = (
-    "| Model | Users | Raw /s | Served /s | Ratio | p50 s | p95 s | Errors | CPU ms: application | users | MiB |\n"
-    "|" + 11 * " --- |"
+    "| Model | Way | Users | Raw /s | Served /s | Ratio | p50 s | p95 s | Errors | CPU ms: application | users | MiB |"
+    "\n"
+    "|" + 12 * " --- |"
 )
 
 
-def level(app: Application, raw: Raw, model: str, users: int, seconds: float) -> str:
+def level(app: Application, raw: Raw, model: str, way: str, users: int, seconds: float) -> str:
     """One row of the table."""
     slices = pictures()
-    crowd(app.port, model, users, WARM_UP_SECONDS, slices)
+    crowd(app.port, model, users, WARM_UP_SECONDS, slices, way)
     before = raw.rate()
     processor, own = app.processor(), time.process_time()
-    outcome = crowd(app.port, model, users, seconds, slices)
+    outcome = crowd(app.port, model, users, seconds, slices, way)
     processor, own = app.processor() - processor, time.process_time() - own
     limit = (before + raw.rate()) / 2
     count = max(1, len(outcome.seconds))
     return (
-        f"| {model} | {users} | {limit:.1f} | {outcome.rate:.1f} | {outcome.rate / limit:.2f} "
+        f"| {model} | {way} | {users} | {limit:.1f} | {outcome.rate:.1f} | {outcome.rate / limit:.2f} "
         f"| {outcome.percentile(50):.2f} | {outcome.percentile(95):.2f} | {_errors(outcome)} "
         f"| {1000 * processor / count:.1f} | {1000 * own / count:.1f} | {app.memory():.0f} |"
     )
@@ -150,11 +153,11 @@ def _errors(outcome: Outcome) -> str:
 def soak(app: Application, model: str, users: int, minutes: float) -> None:
     """Serve for ``minutes`` and tell now and then: analyses, errors, memory, files."""
     slices, step = pictures(), 60 * minutes / SOAK_STEPS
-    crowd(app.port, model, users, min(step, 60), slices)
+    crowd(app.port, model, users, min(step, 60), slices, "gradio")
     start = app.memory()
     print(f"{model}, {users} users, {minutes:g} minutes; {start:.0f} MiB and {app.files()} files after warming up")
     for number in range(1, SOAK_STEPS + 1):
-        outcome = crowd(app.port, model, users, step, slices)
+        outcome = crowd(app.port, model, users, step, slices, "gradio")
         growth = 100 * (app.memory() / start - 1)
         print(
             f"{number * step / 60:6.1f} min  {outcome.rate:6.1f} /s  p95 {outcome.percentile(95):.2f} s  "
@@ -169,6 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["resnet50", DEFAULT_MODEL])
     parser.add_argument("--users", nargs="+", type=int, default=[1, 8, 32, 64])
+    parser.add_argument("--ways", nargs="+", choices=list(USERS), default=list(USERS))
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="one long run instead of the table")
     parser.add_argument("--soak-users", type=int, default=8)
@@ -187,8 +191,8 @@ def main() -> None:
         print(HEAD, flush=True)
         for model in options.models:
             raw = Raw(model)
-            for users in options.users:
-                print(level(app, raw, model, users, options.seconds), flush=True)
+            for way, users in product(options.ways, options.users):
+                print(level(app, raw, model, way, users, options.seconds), flush=True)
             raw.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import secrets
@@ -9,12 +10,14 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from io import BytesIO
 from urllib.parse import quote
 
 import numpy as np
+from PIL import Image
 
 from examples.phantoms import phantom
-from lungapp.rendering import render_grey, to_png
+from lungapp.rendering import render_grey
 from lungapp.slices import Slice
 
 DISTINCT = 12
@@ -41,12 +44,42 @@ class Outcome:
 
 
 def pictures() -> list[bytes]:
-    """PNG files of 512 x 512, as exported from a viewer in the models' window."""
-    return [to_png(render_grey(Slice(phantom("mass" if seed % 2 else None, seed), "HU"))) for seed in range(DISTINCT)]
+    """PNG files of 512 x 512, as exported from a viewer in the models' window; not by the application's own encoder."""
+    return [_png(Slice(phantom("mass" if seed % 2 else None, seed), "HU")) for seed in range(DISTINCT)]
 
 
-class User:
-    """A program that keeps its cookie and its session, as Gradio's own client does."""
+def _png(item: Slice) -> bytes:
+    file = BytesIO()
+    Image.fromarray(render_grey(item)).save(file, "PNG")
+    return file.getvalue()
+
+
+class DirectUser:
+    """A program that sends a slice and gets the report and the overlay back, all in one request."""
+
+    def __init__(self, port: int, model: str) -> None:
+        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+        self._path = f"/api/analyse?model={model}"
+
+    def arrive(self) -> None:
+        """There is nothing to be had before the first slice."""
+
+    def analyse(self, picture: bytes) -> dict:
+        """The JSON of one analysis. Raises RuntimeError with the server's words."""
+        self._http.request("POST", self._path, picture)
+        answer = self._http.getresponse()
+        told = json.loads(answer.read())
+        if answer.status != 200:
+            raise RuntimeError(told["error"])
+        base64.b64decode(told["overlay"].partition(",")[2])
+        return told["report"]
+
+    def close(self) -> None:
+        self._http.close()
+
+
+class GradioUser:
+    """A program that keeps its cookie and its session, and goes Gradio's way: upload, call, answer, overlay."""
 
     def __init__(self, port: int, model: str) -> None:
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
@@ -90,12 +123,16 @@ class User:
         return content
 
 
-def crowd(port: int, model: str, users: int, seconds: float, slices: list[bytes]) -> Outcome:
+USERS: dict[str, type[DirectUser] | type[GradioUser]] = {"direct": DirectUser, "gradio": GradioUser}
+"""By the way they go."""
+
+
+def crowd(port: int, model: str, users: int, seconds: float, slices: list[bytes], way: str) -> Outcome:
     """``users`` at once, each with one analysis after the other, for ``seconds``; what was begun then is finished."""
     outcome, lock, ready = Outcome(), threading.Lock(), threading.Barrier(users + 1)
 
     def live(number: int) -> None:
-        user = User(port, model)
+        user = USERS[way](port, model)
         try:
             user.arrive()
         except OSError as error:

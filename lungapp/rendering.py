@@ -5,9 +5,14 @@ Nothing here knows about pages or files, and nothing writes to the arrays it is 
 
 from __future__ import annotations
 
+import struct
+import zlib
+from functools import lru_cache
+
 import cv2
 import matplotlib
 import numpy as np
+from isal import isal_zlib
 
 from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.slices import Slice, Window
@@ -16,6 +21,12 @@ COLOUR_MAP = "inferno"
 """Perceptually uniform and readable under the common colour vision deficiencies (van der Walt and Smith, 2015)."""
 
 DEFAULT_OPACITY = 0.6
+
+COLOUR_TYPES = {3: 2, 4: 6}
+"""A PNG file's number for RGB and RGBA, by channels."""
+
+FILTER_SUB = 1
+"""A PNG line's first byte, where each pixel is stored as its difference to the one on its left."""
 
 
 def render_grey(item: Slice, window: Window | None = None) -> np.ndarray:
@@ -31,7 +42,7 @@ def render_grey(item: Slice, window: Window | None = None) -> np.ndarray:
     (rows, columns, 3) uint8 RGB with equal channels.
     """
     grey = np.rint(item.windowed(window or MODEL_WINDOW) * 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
 
 
 def render_heat(map_values: np.ndarray) -> np.ndarray:
@@ -48,9 +59,9 @@ def render_heat(map_values: np.ndarray) -> np.ndarray:
     """
     if map_values.ndim != 2:
         raise ValueError(f"Expected a map of shape (rows, columns). Received: {map_values.shape}")
-    values = np.clip(map_values, 0.0, 1.0)
-    heat = matplotlib.colormaps[COLOUR_MAP](values, bytes=True)
-    heat[..., 3] = np.rint(values * 255).astype(np.uint8)
+    step, alpha = _levels(map_values)
+    heat = np.take(_colours(), step).view(np.uint8).reshape(*step.shape, 4)
+    heat[..., 3] = alpha
     return heat
 
 
@@ -59,7 +70,7 @@ def render_overlay(grey_rgb: np.ndarray, map_values: np.ndarray, opacity: float 
 
     Parameters
     ----------
-    grey_rgb : (rows, columns, 3) uint8, as `render_grey` makes it.
+    grey_rgb : (rows, columns, 3) uint8 with equal channels, as `render_grey` makes it.
     map_values : (rows, columns) float in [0, 1].
     opacity : 0 gives ``grey_rgb`` back; at 1 the map's maximum hides the slice.
 
@@ -76,12 +87,35 @@ def render_overlay(grey_rgb: np.ndarray, map_values: np.ndarray, opacity: float 
         raise ValueError(f"Expected a map of shape {grey_rgb.shape[:2]}. Received: {map_values.shape}")
     if not 0.0 <= opacity <= 1.0:
         raise ValueError(f"Expected an opacity in [0, 1]. Received: {opacity}")
-    heat = render_heat(map_values)
-    alpha = heat[..., 3].astype(np.float32) * np.float32(opacity / 255)
-    kept, blended = 1 - alpha, np.empty_like(grey_rgb)
-    for channel in range(3):  # one after the other is twice as fast as NumPy over three at once
-        blended[..., channel] = np.rint(grey_rgb[..., channel] * kept + heat[..., channel] * alpha)
-    return blended
+    step, alpha = _levels(map_values)
+    # A pixel depends on the map's colour, its alpha, which is one more or less at most, and the grey: one look-up.
+    place = (step * np.int32(3) + (alpha - step + np.uint8(1))) * np.int32(256) + grey_rgb[..., 0]
+    blended = np.take(_blends(opacity), place).view(np.uint8).reshape(*place.shape, 4)
+    return cv2.cvtColor(blended, cv2.COLOR_RGBA2RGB)
+
+
+def _levels(map_values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The colour map's step for each value, and its alpha: uint8 both."""
+    values = np.clip(map_values, 0.0, 1.0)
+    return np.minimum(values * 256, 255).astype(np.uint8), np.rint(values * 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _colours() -> np.ndarray:
+    """(256,) uint32: the colour map's steps as RGBA in memory."""
+    return matplotlib.colormaps[COLOUR_MAP](np.arange(256), bytes=True).view(np.uint32)[:, 0]
+
+
+@lru_cache(maxsize=4)
+def _blends(opacity: float) -> np.ndarray:
+    """(256 * 3 * 256,) uint32, RGBA in memory: each step of the colour map, with an alpha of one less, as much and one
+    more than the step, over each grey.
+    """
+    colours = _colours().view(np.uint8).reshape(256, 1, 1, 4)
+    levels = np.arange(256)[:, None] + np.array([-1, 0, 1])
+    alpha = np.clip(levels, 0, 255).astype(np.float32)[..., None, None] * np.float32(opacity / 255)
+    grey = np.arange(256, dtype=np.uint8)[:, None]
+    return np.rint(grey * (1 - alpha) + colours * alpha).astype(np.uint8).view(np.uint32).ravel()
 
 
 def render_colour_bar(rows: int = 12, columns: int = 256) -> np.ndarray:
@@ -124,9 +158,24 @@ def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def to_png(picture: np.ndarray) -> bytes:
-    """A uint8 RGB or RGBA picture as the bytes of a PNG file, losslessly."""
-    order = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, order))
-    if not done:
+    """A uint8 RGB or RGBA picture (rows, columns, 3 or 4) as the bytes of a PNG file, losslessly.
+
+    Written here because compression is most of the work: ISA-L's takes a quarter of the time of zlib's, which OpenCV
+    and Pillow use, for a smaller file.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in COLOUR_TYPES or not picture.size:
         raise ValueError(f"Expected a picture that can be stored as PNG. Received: {picture.shape} {picture.dtype}")
-    return data.tobytes()
+    rows, columns, channels = picture.shape
+    lines = np.ascontiguousarray(picture).reshape(rows, -1)
+    filtered = np.empty((rows, 1 + lines.shape[1]), np.uint8)
+    filtered[:, 0] = FILTER_SUB
+    filtered[:, 1 : 1 + channels] = lines[:, :channels]
+    np.subtract(lines[:, channels:], lines[:, :-channels], out=filtered[:, 1 + channels :])
+    header = struct.pack(">IIBBBBB", columns, rows, 8, COLOUR_TYPES[channels], 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", isal_zlib.compress(filtered, 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in parts)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file: its length, kind, data and checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))

@@ -215,7 +215,8 @@ def test_the_curl_snippet_on_the_page_runs(address: str) -> None:
     code = about.CURL.replace(about.ADDRESS, address).replace("slice.png", str(PHANTOM))
     said = subprocess.run([shell, "-eu", "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
     assert "event: complete" in said
-    assert '"label": "malignant"' in said
+    assert said.count('"label": "malignant"') == 2
+    assert said.endswith('"}') and '"overlay": "data:image/png;base64,' in said
 
 
 def test_the_page_is_built_without_tensorflow() -> None:

@@ -93,8 +93,8 @@ def read_raster(data: bytes, limits: Limits, page: int = 0) -> Slice:
         if bits == 8 and _stored_bits(image, data) > 8:
             notes.append(mark("Samples of more than 8 bits were read with 8 bits."))
         dropped = _metadata(image)
-        upright = ImageOps.exif_transpose(image)
-        pixels, colour = _sixteen_bit(upright) if bits == 16 else _eight_bit(upright, notes)
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels, colour = _sixteen_bit(image) if bits == 16 else _eight_bit(image, notes)
     white = next(white for white in WHITES if pixels.max() <= white)
     if bits == 16:
         notes.append(Text("16-bit grey levels: white was taken to be {white:.0f}.", white=white))
@@ -157,8 +157,8 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, float]
     image = _opaque(image, notes)
     if image.mode in GREY_MODES:
         return np.asarray(image.convert("L"), dtype=np.float32), 0.0
-    rgb = image.convert("RGB")
-    red, green, blue = np.moveaxis(np.asarray(rgb), 2, 0)
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    red, green, blue = (np.asarray(band) for band in rgb.split())  # contiguous: several times as fast as one array
     highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     colour = float(np.mean(highest - lowest > COLOUR_STEP))
     return np.asarray(rgb.convert("L"), dtype=np.float32), colour

@@ -26,12 +26,15 @@ print(report["status"], report.get("label"), report.get("probabilities"))
 print(overlay)  # path of the overlay picture, a PNG file
 """
 
-CURL = f"""HERE={ADDRESS}/gradio_api
-FILE=$(curl -s -F "files=@slice.png" $HERE/upload | cut -d '"' -f 2)
+CURL = f"""HERE={ADDRESS}
+FILE=$(curl -s -F "files=@slice.png" $HERE/gradio_api/upload | cut -d '"' -f 2)
 SLICE='{{"path": "'$FILE'", "meta": {{"_type": "gradio.FileData"}}}}'
-ASKED=$(curl -s $HERE/call/analyse -H "Content-Type: application/json" \\
+ASKED=$(curl -s $HERE/gradio_api/call/analyse -H "Content-Type: application/json" \\
   -d '{{"data": ['"$SLICE"', "advanced_cnn", "predicted", "gradcam", false, 0, false]}}' | cut -d '"' -f 4)
-curl -s -N $HERE/call/analyse/$ASKED
+curl -s -N $HERE/gradio_api/call/analyse/$ASKED
+
+# The same in one request, without a queue and without a file on the server: JSON with "report" and "overlay".
+curl -s --data-binary @slice.png "$HERE/api/analyse?model=advanced_cnn"
 """
 
 USE_OWN_ADDRESS = f"""(code) => {{

@@ -11,17 +11,16 @@ import gradio as gr
 
 from lungapp import report
 from lungapp.batching import AT_ONCE
-from lungapp.cards import ModelCard
 from lungapp.errors import UnreadableInput
 from lungapp.methods import DEFAULT_METHOD, METHODS
 from lungapp.reading import FORMATS, read_slice, read_study
-from lungapp.rendering import to_png
 from lungapp.report import facts
 from lungapp.results import SeriesAnalysis
 from lungapp.series import summarise
 from lungapp.settings import Settings
 from lungapp.slices import SetAside, Study
 from lungapp.texts import joined, mark
+from lungapp.ui.answers import analysed, cards_of
 from lungapp.ui.messages import to_gradio_error
 from lungapp.ui.uploads import Upload, hand_out
 from lungapp.ui.vault import vault
@@ -43,19 +42,13 @@ def build_api(engine: Engine, settings: Settings) -> None:
         faithfulness: bool,
         request: gr.Request,
     ) -> tuple[dict[str, Any], str]:
-        from lungapp.report.picture import shown_overlay  # it draws; the page's start need not wait for that
-
         try:
             if file is None:
                 raise UnreadableInput("Expected a file. Received: nothing.")
             with Upload([file]) as upload:
                 item = read_slice(upload.files[0], settings.limits, int(slice_number) or None)
-            analysis = engine.analyse(item, model, target, method, bool(override))
-            if faithfulness:
-                analysis = engine.measure_faithfulness(analysis)
-            picture = to_png(shown_overlay(analysis))
-            overlay = hand_out(vault.folder(_visitor(request)), "overlay.png", picture)
-            return report.to_json(analysis, cards=_cards(engine)), str(overlay)
+            told, picture = analysed(engine, item, model, target, method, bool(override), bool(faithfulness))
+            return told, str(hand_out(vault.folder(_visitor(request)), "overlay.png", picture))
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
 
@@ -68,9 +61,9 @@ def build_api(engine: Engine, settings: Settings) -> None:
             with Upload(files) as upload:
                 series = _series(engine, read_study(upload.files, settings.limits), model, bool(override))
             created = facts.now()
-            table = report.series_to_csv(series, _cards(engine), created)
+            table = report.series_to_csv(series, cards_of(engine), created)
             file = hand_out(vault.folder(_visitor(request)), "lungapp-series.csv", table.encode())
-            return report.series_to_json(series, _cards(engine), created), str(file)
+            return report.series_to_json(series, cards_of(engine), created), str(file)
         except Exception as error:
             raise to_gradio_error(error) from None
 
@@ -142,10 +135,6 @@ def _series(engine: Engine, study: Study, model: str, override: bool) -> SeriesA
         SetAside(other.title, mark("Another series; the one with the most slices was scored.")) for other in others
     ]
     return summarise(rows, len(chosen.entries), model, started, (*study.set_aside, *beside))
-
-
-def _cards(engine: Engine) -> list[ModelCard]:
-    return [*engine.cards(), *filter(None, [engine.ensemble_card()])]
 
 
 def _visitor(request: gr.Request) -> str:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lungapp.cookies import read_cookies, with_cookie
 from lungapp.texts import mark
+from lungapp.ui import direct
 from lungapp.ui.language import say
 from lungapp.ui.vault import vault
 
@@ -64,6 +65,8 @@ class Guard:
             await PlainTextResponse(say(refusal), 403)(scope, receive, send)
             return
         most = self._most_bytes if path.rstrip("/") == f"{API}/upload" else MOST_BYTES
+        if path == direct.PATH:
+            most = direct.MOST_BYTES
         if _declared(scope) > most:
             await PlainTextResponse(say(TOO_LARGE, most=most), 413)(scope, receive, send)
             return

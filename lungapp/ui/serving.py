@@ -14,6 +14,7 @@ from starlette.routing import Route
 from lungapp.errors import InvalidSetting
 from lungapp.settings import Settings
 from lungapp.startup import place
+from lungapp.ui import direct
 from lungapp.ui.guard import Guard
 from lungapp.ui.headers import Headers
 from lungapp.ui.health import health
@@ -44,6 +45,7 @@ def around(engine: Engine, settings: Settings, public: Path) -> dict[str, Any]:
     if settings.log == "requests":
         middleware.insert(0, Middleware(Requests))
     routes = [
+        Route(direct.PATH, direct.analyse_route(engine, settings), methods=["POST"]),
         Route("/health", health(engine), methods=["GET"]),
         Route("/gradio_api/upload", upload_route(settings.limits), methods=["POST"]),
     ]

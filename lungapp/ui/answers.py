@@ -1,0 +1,30 @@
+"""What a program is given of an analysis, whichever way it asked: the report and the picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lungapp import report
+from lungapp.cards import ModelCard
+from lungapp.rendering import to_png
+from lungapp.slices import Slice
+
+if TYPE_CHECKING:
+    from lungapp.engine import Engine
+
+
+def analysed(
+    engine: Engine, item: Slice, model: str, target: str, method: str, override: bool, faithfulness: bool
+) -> tuple[dict[str, Any], bytes]:
+    """The report of one slice in plain JSON types, and its overlay as a PNG file. Raises what the engine raises."""
+    from lungapp.report.picture import shown_overlay  # it draws; the page's start need not wait for that
+
+    analysis = engine.analyse(item, model, target, method, override)
+    if faithfulness:
+        analysis = engine.measure_faithfulness(analysis)
+    return report.to_json(analysis, cards=cards_of(engine)), to_png(shown_overlay(analysis))
+
+
+def cards_of(engine: Engine) -> list[ModelCard]:
+    """Of the models that can be asked, and of the ensemble."""
+    return [*engine.cards(), *filter(None, [engine.ensemble_card()])]

@@ -1,0 +1,139 @@
+"""``POST /api/analyse``: a slice in the request's body, its report and overlay in the answer, and nothing on the disk.
+
+The same analysis as Gradio's ``/analyse``, for programs that have many slices: there it takes four requests and a
+queue's events, which cost more than the analysis beside the model does.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from lungapp.batching import AT_ONCE, LONGEST
+from lungapp.errors import Busy, InputError, InputTooLarge, LungAppError, StorageUnavailable, WeightsError, explain
+from lungapp.methods import DEFAULT_METHOD
+from lungapp.reading import read_slice
+from lungapp.settings import Settings
+from lungapp.ui.answers import analysed
+from lungapp.ui.language import PARAMETER, say
+
+if TYPE_CHECKING:
+    from lungapp.engine import Engine
+
+PATH = "/api/analyse"
+
+MOST_BYTES = 16 * 2**20
+"""Of a body, which is held in memory: a slice many times over. Larger files go through the upload."""
+
+STATUS: tuple[tuple[type[LungAppError], int], ...] = (
+    (Busy, 503),
+    (WeightsError, 503),
+    (StorageUnavailable, 503),
+    (InputTooLarge, 413),
+    (InputError, 422),
+    (LungAppError, 400),
+)
+"""The first that an error is an instance of counts."""
+
+GONE = 499
+"""Nobody gets it: the caller has left."""
+
+
+def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
+    """The route's endpoint. At most `AT_ONCE` requests are worked on at a time, and `LONGEST` more may wait."""
+    room, inside = anyio.CapacityLimiter(AT_ONCE), 0
+
+    async def analyse(request: Request) -> Response:
+        nonlocal inside
+        if request.app.auth is not None and not request.scope["lungapp.visitor"].startswith("user "):
+            return JSONResponse({"error": say("Expected a login. Received: none.")}, 401)
+        if inside >= AT_ONCE + LONGEST:
+            return _failure(Busy("Expected at most {most} requests to wait. Received: one more.", most=LONGEST))
+        inside += 1
+        try:
+            asked = _asked(request.query_params, settings.default_model)
+            body = await _body(request)
+            async with room:
+                if await request.is_disconnected():
+                    return Response(status_code=GONE)
+                return await anyio.to_thread.run_sync(_work, engine, settings, body, asked)
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except LungAppError as error:
+            return _failure(error)
+        finally:
+            inside -= 1
+
+    return analyse
+
+
+def _work(engine: Engine, settings: Settings, body: bytes, asked: dict[str, Any]) -> Response:
+    """In a thread of its own; every failure becomes an answer."""
+    try:
+        item = read_slice(body, settings.limits, asked.pop("slice_number") or None)
+        report, overlay = analysed(engine, item, **asked)
+    except Exception as error:
+        return _failure(error)
+    # Base64 needs no escaping, so the picture is put beside the report without looking at every letter of it.
+    text = json.dumps(report).encode()
+    whole = b'{"report": %b, "overlay": "data:image/png;base64,%b"}' % (text, base64.b64encode(overlay))
+    return Response(whole, media_type="application/json")
+
+
+def _failure(error: Exception) -> JSONResponse:
+    status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+    return JSONResponse(
+        {"error": say(explain(error))}, status, {"retry-after": "1"} if isinstance(error, Busy) else None
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """Raises `InputTooLarge`."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise InputTooLarge("Expected a slice of at most {most} bytes. Received: more.", most=MOST_BYTES)
+    return bytes(body)
+
+
+def _asked(query: Mapping[str, str], model: str) -> dict[str, Any]:
+    """The parameters of the address, by the names that Gradio's endpoint has. Raises `LungAppError`."""
+    asked: dict[str, Any] = {
+        "model": model,
+        "target": "predicted",
+        "method": DEFAULT_METHOD,
+        "override": False,
+        "slice_number": 0,
+        "faithfulness": False,
+    }
+    for name, text in query.items():
+        if name == PARAMETER:  # of the answer's language
+            continue
+        if name not in asked:
+            raise LungAppError(
+                "Expected parameters out of: {names}. Received: {received}",
+                names=", ".join(asked),
+                received=repr(name[:40]),
+            )
+        if isinstance(asked[name], bool):
+            if text not in ("true", "false"):
+                raise LungAppError(
+                    "Expected {name} to be true or false. Received: {received}", name=name, received=repr(text[:40])
+                )
+            asked[name] = text == "true"
+        elif isinstance(asked[name], int):
+            if not (text.isascii() and text.isdigit() and len(text) < 10):
+                raise LungAppError(
+                    "Expected {name} to be a number from 0. Received: {received}", name=name, received=repr(text[:40])
+                )
+            asked[name] = int(text)
+        else:
+            asked[name] = text
+    return asked
