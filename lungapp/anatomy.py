@@ -15,7 +15,7 @@ BODY_LEVEL = 0.5
 """Half-way between lung and fat, -500 HU: skin is found to within a pixel, and air, lung and table foam lie below."""
 
 MAX_SIDE = 1024
-"""Longest side on which the body is looked for: larger pictures are shrunk to it, since filters on them take seconds."""
+"""Longest side on which the body is looked for: larger pictures are shrunk to it, as filters on them take seconds."""
 
 LUNG_SIDE = 256
 """The same for the lungs, whose outline nobody needs to the pixel: 1.5 mm in a chest of 400 mm."""

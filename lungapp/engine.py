@@ -80,6 +80,11 @@ class Engine:
                 states[spec.name] = ("failed" if message else "loading", message)
         return states
 
+    def must_load(self, model: str, method: str) -> bool:
+        """Whether an explanation by ``method`` has to wait until TensorFlow and Keras' own model are loaded."""
+        asked = [loaded for name, loaded in self._loaded.items() if model in (ALL, name)]
+        return method != DEFAULT_METHOD and not all(loaded.has_gradients for loaded in asked)
+
     def warm_up(self) -> None:
         """Load every model that can be loaded, so that the first analysis does not wait for it."""
         with contextlib.suppress(WeightsError):

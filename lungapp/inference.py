@@ -64,6 +64,11 @@ class LoadedModel:
                 self._keras, _ = load_model(self.spec, self._folder)
             return self._keras
 
+    @property
+    def has_gradients(self) -> bool:
+        """Whether `model` is there already."""
+        return self._keras is not None
+
     def run(self, picture: np.ndarray) -> Output:
         """The one pass over one picture (size, size, 1) float32. Raises `Busy` where too many wait for it."""
         return self._queue.ask(picture[None])[0]

@@ -147,6 +147,9 @@ class FakeEngine:
     def states(self) -> dict[str, tuple[str, str]]:
         return {spec.name: ("ready", "") for spec in MODELS}
 
+    def must_load(self, model: str, method: str) -> bool:
+        return False
+
     def warm_up(self) -> None:
         """Nothing to load."""
 

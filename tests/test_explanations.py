@@ -213,6 +213,14 @@ def test_concurrent_calls_give_what_single_calls_give(engine, thorax, method):
             assert np.allclose(values, alone[label], atol=1e-4)
 
 
+def test_only_gradients_wait_for_tensorflow(toy_weights, thorax):
+    engine = Engine(toy_weights)
+    engine.analyse(thorax, "basic_cnn", method=NAMES[0])
+    assert [engine.must_load("basic_cnn", method) for method in NAMES] == [False, True, True, True, True]
+    engine.analyse(thorax, "basic_cnn", method="layercam")
+    assert not any(engine.must_load("basic_cnn", method) for method in NAMES)
+
+
 def test_an_unknown_method_is_refused(loaded, picture):
     with pytest.raises(UnknownMethod, match=r"Expected .+ Received: 'x-ray'"):
         loaded.explain(picture, "malignant", "x-ray")

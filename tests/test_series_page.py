@@ -54,6 +54,15 @@ def test_a_run_tells_how_far_it_is_and_ends_with_its_result(session: Session) ->
     assert last.series.set_aside
 
 
+def test_a_run_says_that_it_waits_for_the_models(session: Session) -> None:
+    class Loading(FakeEngine):
+        def states(self) -> dict[str, tuple[str, str]]:
+            return {name: ("loading", "") for name in super().states()}
+
+    assert "The models are being loaded" in next(tab._runner(Loading())(session, 0, "resnet50"))[2]
+    assert "The models are being loaded" not in next(tab._runner(FakeEngine())(session, 0, "resnet50"))[2]
+
+
 def test_a_cancelled_run_keeps_its_rows_and_says_so(session: Session) -> None:
     run = run_series(FakeEngine(), session, 0, "resnet50")
     next(run)

@@ -228,6 +228,8 @@ def _analyser(
             item = opened.read(number)
             tell = partial(progress, desc=get_method(method).title)
             override = insisted == opened.key(number)
+            if engine.must_load(model, method):
+                progress(0, desc=say("Loading TensorFlow, which takes some seconds after a start"))
             analysis = engine.analyse(item, model, target, method, override, tell)
             yield _answered(analysis, records, opened.notes, neighbours)
             if any(not found.blank for found in analysis.maps):

@@ -36,17 +36,20 @@ def _invitation() -> str:
 
 def loading(warming: bool = False) -> str:
     """Shown while a new slice is read and scored; ``warming``: while the models are being loaded, too."""
-    reason = f"<p>{say_html('This takes a second or two.')}</p>"
-    if warming:
-        told = say(
-            "The models are being loaded; after a start this takes some seconds, up to a minute on a busy computer. "
-            "The answer then appears by itself."
-        )
-        reason = f'<p role="status">{escape(told)}</p>'
+    reason = waiting_for_models() if warming else f"<p>{say_html('This takes a second or two.')}</p>"
     return (
         f'<section class="la-card la-loading"><h2>{say_html("Analysing the slice")}</h2>'
         f'<div class="la-progress"></div>{reason}</section>'
     )
+
+
+def waiting_for_models() -> str:
+    """Why a first answer takes longer."""
+    told = say(
+        "The models are being loaded; after a start this takes some seconds, up to a minute on a busy computer. "
+        "The answer then appears by itself."
+    )
+    return f'<p role="status">{escape(told)}</p>'
 
 
 def failure(message: str, advice: str) -> str:

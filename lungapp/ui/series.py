@@ -17,7 +17,7 @@ from lungapp.settings import Settings
 from lungapp.texts import mark
 from lungapp.ui import panels
 from lungapp.ui import series_panels as shown
-from lungapp.ui.analyse import MEMORY_SECONDS, OTHER_FILE, Desk, offered
+from lungapp.ui.analyse import MEMORY_SECONDS, OTHER_FILE, Desk, is_warming, offered
 from lungapp.ui.downloads import SAVE, Form, link_to
 from lungapp.ui.language import say, say_html
 from lungapp.ui.messages import explain
@@ -190,7 +190,7 @@ def _runner(engine: Engine) -> Callable[..., Iterator[tuple[Any, ...]]]:
             return
         total = len(session.opened.pick(place or 0).entries)
         try:
-            yield _state(shown.progress(0, total), running=True)
+            yield _state(shown.progress(0, total, is_warming(engine)), running=True)
             for step in run_series(engine, session, place or 0, model):
                 if isinstance(step, Finished):
                     yield _finished(step)

@@ -14,6 +14,7 @@ from lungapp.results import Analysis, SeriesAnalysis, SeriesRow
 from lungapp.texts import mark, plural
 from lungapp.ui import charts, words
 from lungapp.ui.language import say, say_html
+from lungapp.ui.panels import waiting_for_models
 from lungapp.ui.viewer import image
 
 if TYPE_CHECKING:
@@ -58,13 +59,12 @@ def waiting(title: str, count: int, notes: tuple[str, ...] = ()) -> str:
     return f'<section class="la-card la-waiting"><h2>{say_html(title)}</h2><p>{ready}</p>{said}</section>'
 
 
-def progress(done: int, total: int) -> str:
-    """How far the work is, with its count."""
+def progress(done: int, total: int, warming: bool = False) -> str:
+    """How far the work is, with its count; ``warming``: while the models are being loaded."""
     told = say_html("Slice {done} of {total}", done=done, total=total)
-    first = ""
     if not done:
         told = say_html(plural("Starting with {n} slice", "Starting with {n} slices", total))
-        first = f"<p>{say_html('The first answer after a start takes some seconds longer.')}</p>"
+    first = waiting_for_models() if warming else ""
     return (
         f'<section class="la-card la-working"><div role="status"><h2>{told}</h2></div>'
         f'<div class="la-track" role="progressbar" aria-label="{say_html("Slices done")}" aria-valuemin="0" '
