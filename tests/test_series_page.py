@@ -57,7 +57,7 @@ def test_a_run_tells_how_far_it_is_and_ends_with_its_result(session: Session) ->
 def test_a_run_says_that_it_waits_for_the_models(session: Session) -> None:
     class Loading(FakeEngine):
         def states(self) -> dict[str, tuple[str, str]]:
-            return {name: ("loading", "") for name in super().states()}
+            return dict.fromkeys(super().states(), ("loading", ""))
 
     assert "The models are being loaded" in next(tab._runner(Loading())(session, 0, "resnet50"))[2]
     assert "The models are being loaded" not in next(tab._runner(FakeEngine())(session, 0, "resnet50"))[2]
