@@ -15,10 +15,7 @@ BODY_LEVEL = 0.5
 """Half-way between lung and fat, -500 HU: skin is found to within a pixel, and air, lung and table foam lie below."""
 
 MAX_SIDE = 1024
-"""Longest side on which the body is looked for: larger pictures are shrunk to it, as filters on them take seconds."""
-
-LUNG_SIDE = 256
-"""The same for the lungs, whose outline nobody needs to the pixel: 1.5 mm in a chest of 400 mm."""
+"""Longest side on which shapes are looked for: larger pictures are shrunk to it, since filters on them take seconds."""
 
 MIN_LUNG_SHARE = 0.004
 """Smallest region taken for a lung, as a share of the body's area; the trachea is smaller (about 0.2 %)."""
@@ -36,7 +33,7 @@ def body_mask(grey: np.ndarray) -> np.ndarray:
     (rows, columns) bool; all False where nothing is denser than `BODY_LEVEL`.
     """
     if max(grey.shape) > MAX_SIDE:
-        return _enlarged(body_mask(_shrunk(grey, MAX_SIDE)), grey.shape)
+        return _enlarged(body_mask(_shrunk(grey)), grey.shape)
     known = getattr(_last, "found", None)
     if known is None or not np.array_equal(known[0], grey):
         known = _last.found = (grey.copy(), _outlined(grey))
@@ -63,9 +60,9 @@ def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
     (rows, columns) bool; all False where there are none.
     """
     body = body_mask(grey) if body is None else body
-    if max(grey.shape) > LUNG_SIDE:
-        small, small_body = (_shrunk(one, LUNG_SIDE) for one in (grey, body.astype(np.float32)))
-        return _enlarged(lung_mask(small, small_body > 0.5), grey.shape) & body
+    if max(grey.shape) > MAX_SIDE:
+        small = _shrunk(grey)
+        return _enlarged(lung_mask(small, _shrunk(body.astype(np.float32)) > 0.5), grey.shape)
     area = int(body.sum())
     if not area:
         return np.zeros(grey.shape, bool)
@@ -78,22 +75,18 @@ def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
 
 
 def regions(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Connected regions of ``mask`` (rows, columns) uint8: their labels (rows, columns) int, and pixels a label.
+    """Connected regions of ``mask`` (rows, columns) uint8: their labels (rows, columns) int32, and pixels a label.
 
     Label 0 is what is in no region; its pixels count as none. OpenCV's own statistics take four times as long.
     """
-    if mask.size > 2**16:  # more labels than 16 bits hold may be needed
-        _, labels = cv2.connectedComponents(mask, connectivity=connectivity)
-        areas = np.bincount(labels.ravel())
-    else:
-        count, labels = cv2.connectedComponents(mask, connectivity=connectivity, ltype=cv2.CV_16U)
-        areas = cv2.calcHist([labels], [0], None, [count], [0, count]).ravel().astype(int)
+    _, labels = cv2.connectedComponents(mask, connectivity=connectivity)
+    areas = np.bincount(labels.ravel())
     areas[0] = 0
     return labels, areas
 
 
-def _shrunk(grey: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(grey.shape)
+def _shrunk(grey: np.ndarray) -> np.ndarray:
+    scale = MAX_SIDE / max(grey.shape)
     rows, columns = (max(1, round(length * scale)) for length in grey.shape)
     return cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
 
@@ -108,12 +101,6 @@ def _disc(diameter: float) -> np.ndarray:
 
 
 def _largest_region(mask: np.ndarray) -> np.ndarray:
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if outlines:  # what holds most of all pixels is the largest region, and found by one filling
-        column, row = max(outlines, key=cv2.contourArea)[0, 0]
-        area, painted, *_ = cv2.floodFill(mask.copy(), None, (int(column), int(row)), 2, flags=4)
-        if 2 * area > cv2.countNonZero(mask):
-            return (painted == 2).astype(np.uint8)
     labels, areas = regions(mask, connectivity=4)
     if not areas.any():
         return np.zeros_like(mask)

@@ -58,20 +58,12 @@ class Frame:
         grid_x, grid_y = np.meshgrid(x * (columns / self.size) - 0.5, y * (rows / self.size) - 0.5)
         crop = cv2.remap(values.astype(np.float32), grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         whole = np.zeros(shape, np.float32)
-        whole[self.part] = crop
+        whole[self.top : self.top + self.rows, self.left : self.left + self.columns] = crop
         return whole
 
     def to_square(self, values: np.ndarray) -> np.ndarray:
         """Bring what lies on the slice, (rows, columns) float32, onto the input square, 0 around it."""
-        return self.fitted(values[self.part])
-
-    @property
-    def part(self) -> tuple[slice, slice]:
-        """The crop, as an index into the slice's pixels."""
-        return slice(self.top, self.top + self.rows), slice(self.left, self.left + self.columns)
-
-    def fitted(self, crop: np.ndarray) -> np.ndarray:
-        """Bring the crop alone, (``rows``, ``columns``) float32, onto the input square, 0 around it."""
+        crop = values[self.top : self.top + self.rows, self.left : self.left + self.columns]
         # INTER_AREA averages when shrinking, so nothing aliases; it is nearest-neighbour when enlarging: not then.
         method = cv2.INTER_AREA if self.height <= self.rows else cv2.INTER_LINEAR
         square = np.zeros((self.size, self.size), np.float32)
@@ -89,16 +81,11 @@ def to_input(item: Slice, spec: ModelSpec) -> np.ndarray:
 def prepare(item: Slice, spec: ModelSpec) -> tuple[np.ndarray, Frame]:
     """`to_input` together with the `Frame` that brings maps back onto the slice."""
     grey = item.windowed(MODEL_WINDOW)
-    return cut_out(grey, body_mask(grey), spec.size)
-
-
-def cut_out(grey: np.ndarray, body: np.ndarray, size: int) -> tuple[np.ndarray, Frame]:
-    """What is inside ``body`` (rows, columns) bool of ``grey``, likewise float32 in [0, 1], as (size, size, 1)."""
+    body = body_mask(grey)
     if not body.any():  # nothing like a body: the gate's business; the whole picture is as good as any crop
         body = np.ones_like(body)
-    frame = _frame(body, size)
-    inside = np.where(body[frame.part], grey[frame.part], np.float32(0))
-    return frame.fitted(inside)[..., None], frame
+    frame = _frame(body, spec.size)
+    return frame.to_square(np.where(body, grey, np.float32(0)))[..., None], frame
 
 
 def _frame(body: np.ndarray, size: int) -> Frame:

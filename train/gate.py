@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from lungapp.anatomy import body_mask
 from lungapp.errors import LungAppError
 from lungapp.preprocessing import MODEL_WINDOW
-from lungapp.quality.measures import shrink, shrink_mask
+from lungapp.quality.measures import shrink
 from lungapp.quality.typical import FILE, SIDE, Typical, vector
 from lungapp.reading import read_slice
 from train.data import find_dataset
@@ -27,7 +26,7 @@ from train.pipeline import entries_of
 COMPONENTS = 16
 WARN = 99
 """Percentile of the held-out slices' distances from which on a slice is unusual."""
-REJECT = 1.35
+REJECT = 1.25
 """How many times the largest distance of a held-out slice is too far to score: other scanners differ, too."""
 
 
@@ -37,8 +36,7 @@ def vectors(root: Path, part: str) -> np.ndarray:
 
 
 def _vector(path: Path) -> np.ndarray:
-    grey = read_slice(path).windowed(MODEL_WINDOW)
-    return vector(shrink(grey), shrink_mask(body_mask(grey)))
+    return vector(shrink(read_slice(path).windowed(MODEL_WINDOW)))
 
 
 def fit(training: np.ndarray, held_out: np.ndarray) -> Typical:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lungapp.anatomy import body_mask
 from lungapp.preprocessing import MODEL_WINDOW
-from lungapp.quality.measures import Measures, measure, shrink, shrink_mask
+from lungapp.quality.measures import Measures, measure, shrink
 from lungapp.quality.rules import EXPECTED, broken
 from lungapp.quality.text import rows_of_text
 from lungapp.quality.typical import typical, vector
@@ -46,10 +46,9 @@ def assess(item: Slice) -> QualityReport:
     if findings:  # anatomy is looked for only in what may be a CT slice
         return QualityReport(tuple(findings))
     grey = item.windowed(MODEL_WINDOW)
-    body = body_mask(grey)
-    small, small_body = shrink(grey), shrink_mask(body)
-    findings = _judge(small, small_body, item.unit == "grey")
-    return QualityReport((*findings, *_annotations(item, grey, body)))
+    small = shrink(grey)
+    findings = _judge(small, measure(small), item.unit == "grey")
+    return QualityReport((*findings, *_annotations(item, grey, small)))
 
 
 def _reject(code: str, message: str) -> Finding:
@@ -79,22 +78,19 @@ def _picture(item: Slice) -> list[Finding]:
     return findings
 
 
-def _judge(small: np.ndarray, body: np.ndarray, may_differ: bool) -> list[Finding]:
-    """Findings on a shrunk picture and its body; where it ``may_differ`` from the models' window, in another window or
-    inverted.
-    """
-    found = measure(small, body)
+def _judge(small: np.ndarray, found: Measures, may_differ: bool) -> list[Finding]:
+    """Findings on a shrunk picture; where it ``may_differ`` from the models' window, in another window or inverted."""
     codes = broken(found, known_window=True)
     if not codes:
-        return _distance(small, body)
+        return _distance(small)
     if may_differ:
         other = _as_in_models_window(small, found)
-        if other is not None and not broken(measure(other, body_mask(other)), known_window=False):
+        if other is not None and not broken(measure(other), known_window=False):
             message = mark(
                 "The greys differ from the wide lung window that the models were trained on; scores may be off."
             )
-            return [Finding("unknown_window", "warn", message), *_distance(other, body_mask(other))]
-        if not broken(measure(1 - small, body_mask(1 - small)), known_window=False):
+            return [Finding("unknown_window", "warn", message), *_distance(other)]
+        if not broken(measure(1 - small), known_window=False):
             return [_reject("inverted", mark("Expected dark lungs and bright bone. Received: an inverted picture."))]
     return [_reject(code, EXPECTED[code]) for code in codes]
 
@@ -108,8 +104,8 @@ def _as_in_models_window(small: np.ndarray, found: Measures) -> np.ndarray | Non
     return np.clip(AIR + (small - found.air) * gain, 0, 1).astype(np.float32)
 
 
-def _distance(small: np.ndarray, body: np.ndarray) -> list[Finding]:
-    found = vector(small, body)
+def _distance(small: np.ndarray) -> list[Finding]:
+    found = vector(small)
     if typical().upside_down(found):
         message = mark("The slice seems to lie upside down: the models expect the patient's front at the top.")
         return [Finding("upside_down", "warn", message)]
@@ -125,8 +121,8 @@ def _distance(small: np.ndarray, body: np.ndarray) -> list[Finding]:
     return []
 
 
-def _annotations(item: Slice, grey: np.ndarray, body: np.ndarray) -> list[Finding]:
-    if item.info.burned_in or item.info.colour > FEW_COLOURS or rows_of_text(grey, body):
+def _annotations(item: Slice, grey: np.ndarray, small: np.ndarray) -> list[Finding]:
+    if item.info.burned_in or item.info.colour > FEW_COLOURS or rows_of_text(grey, body_mask(small)):
         message = mark(
             "Text or marks seem to be part of the picture. They may name the patient, and the models were not trained "
             "on them."

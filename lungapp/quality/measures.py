@@ -1,24 +1,20 @@
 """What the gate measures of a slice: its body, its lungs, its greys. Plain image analysis, no learning.
 
 Everything is measured on a copy of at most `SIDE` pixels, whose greys are those of the models' window
-(`lungapp.preprocessing.MODEL_WINDOW`), so that a slice of any size costs the same millisecond or two. Medians,
-quartiles and shares are read off histograms of `LEVELS` greys, a third of a Hounsfield unit each.
+(`lungapp.preprocessing.MODEL_WINDOW`), so that a slice of any size costs the same few milliseconds.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from lungapp.anatomy import BODY_LEVEL, lung_mask, regions
+from lungapp.anatomy import BODY_LEVEL, body_mask, lung_mask, regions
 
 SIDE = 256
 """Longest side in pixels on which is measured: 1.5 mm in a chest of 400 mm."""
-
-LEVELS = 4096
 
 BRIGHT = 0.97
 """Grey from which on something is taken for bone, or for what was drawn into a picture: 205 HU."""
@@ -98,103 +94,73 @@ def shrink(grey: np.ndarray) -> np.ndarray:
     return cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
-def shrink_mask(mask: np.ndarray) -> np.ndarray:
-    """``mask`` (rows, columns) bool on as many pixels as `shrink` leaves; set where most of what a pixel covers is."""
-    return mask if max(mask.shape) <= SIDE else shrink(mask.astype(np.float32)) > 0.5
-
-
-def measure(grey: np.ndarray, body: np.ndarray) -> Measures:
-    """`Measures` of a picture (rows, columns) float32 in [0, 1], as `shrink` makes it, whose body is (rows, columns)
-    bool.
-    """
-    first = {"spread": float(cv2.meanStdDev(grey)[1][0, 0]), "body": float(body.mean())}
+def measure(grey: np.ndarray) -> Measures:
+    """`Measures` of a picture (rows, columns) float32 in [0, 1], as `shrink` makes it."""
+    body = body_mask(grey)
+    first = {"spread": float(grey.std()), "body": float(body.mean())}
     if not body.any():
         return Measures(**first)
     lungs = lung_mask(grey, body)
-    levels = np.rint(grey * (LEVELS - 1)).astype(np.uint16)
-    return Measures(
-        **first,
-        **_of_body(grey, body, levels),
-        **_of_lungs(grey, body, lungs, levels),
-        **_of_tissue(_Greys(levels[body & ~lungs])),
-    )
+    rest = body & ~lungs
+    return Measures(**first, **_of_body(grey, body), **_of_lungs(grey, body, lungs), **_of_tissue(grey, rest))
 
 
-class _Greys:
-    """The greys of some pixels, (n,) uint16 below `LEVELS`, as a histogram."""
-
-    def __init__(self, levels: np.ndarray) -> None:
-        self.total = len(levels)
-        self._below = np.concatenate([[0], np.cumsum(np.bincount(levels, minlength=LEVELS))])
-
-    def quantile(self, share: float) -> float:
-        """The grey in [0, 1] that ``share`` of the pixels do not exceed; nan without pixels."""
-        if not self.total:
-            return NONE
-        return (int(np.searchsorted(self._below, max(1.0, share * self.total))) - 1) / (LEVELS - 1)
-
-    def below(self, grey: float) -> float:
-        """Share of pixels darker than ``grey``; nan without pixels."""
-        if not self.total:
-            return NONE
-        return float(self._below[min(LEVELS, max(0, math.ceil(grey * (LEVELS - 1))))]) / self.total
-
-
-def _of_body(grey: np.ndarray, body: np.ndarray, levels: np.ndarray) -> dict[str, float]:
-    area, mask = float(body.sum()), body.astype(np.uint8)
-    left, top, width, depth = cv2.boundingRect(mask)
+def _of_body(grey: np.ndarray, body: np.ndarray) -> dict[str, float]:
+    area = float(body.sum())
+    left, top, width, depth = cv2.boundingRect(body.astype(np.uint8))
     border = np.concatenate([body[0], body[-1], body[1:-1, 0], body[1:-1, -1]])
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(body.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.contourArea(cv2.convexHull(np.concatenate(outlines)))
     crop = body[top : top + depth, left : left + width]
-    outside = (grey > BODY_LEVEL) & (cv2.dilate(mask, np.ones((3, 3), np.uint8)) == 0)
-    clutter = cv2.countNonZero(outside.view(np.uint8))
-    second = float(regions(outside.view(np.uint8))[1].max()) if clutter else 0.0
+    outside = (grey > BODY_LEVEL) & ~cv2.dilate(body.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    second = float(regions(outside.astype(np.uint8))[1].max())
     return {
         "border": float(border.mean()),
         "aspect": width / depth,
         "solidity": area / max(float(hull), area),
         "flat_top": float(crop[:2].any(axis=0).mean()),
         "flat_bottom": float(crop[-2:].any(axis=0).mean()),
-        "air": _air(levels[~body]),
-        "clutter": clutter / area,
+        "air": _air(grey[~body]),
+        "clutter": float(outside.sum()) / area,
         "second": second / area,
     }
 
 
 def _air(outside: np.ndarray) -> float:
-    shown = outside[outside > BLACK * (LEVELS - 1)]
-    return _Greys(shown if shown.size >= 0.1 * outside.size else outside).quantile(0.5)
+    shown = outside[outside > BLACK]
+    greys = shown if shown.size >= 0.1 * outside.size else outside
+    return float(np.median(greys)) if greys.size else NONE
 
 
-def _of_lungs(grey: np.ndarray, body: np.ndarray, lungs: np.ndarray, levels: np.ndarray) -> dict[str, float]:
-    area, pixels = float(body.sum()), float(lungs.sum())
-    if not pixels:
+def _of_lungs(grey: np.ndarray, body: np.ndarray, lungs: np.ndarray) -> dict[str, float]:
+    area = float(body.sum())
+    if not lungs.any():
         return {"lungs": 0.0}
     _, top, width, height = cv2.boundingRect(body.astype(np.uint8))
-    outline = lungs & (cv2.erode(lungs.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    depth = cv2.distanceTransform(np.pad(body.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    outline = lungs & ~cv2.erode(lungs.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    depth = cv2.distanceTransform(np.pad(body, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     inner, outer = cv2.erode(grey, np.ones((5, 5))), cv2.dilate(grey, np.ones((5, 5)))
-    greys = _Greys(levels[lungs])
+    quartiles = np.percentile(grey[lungs], (25, 50, 75))
     return {
-        "lungs": pixels / area,
-        "back": float(lungs[top + height // 2 :].sum()) / pixels,
-        "gas": greys.below(GAS),
+        "lungs": float(lungs.sum()) / area,
+        "back": float(lungs[top + height // 2 :].sum()) / float(lungs.sum()),
+        "gas": float(np.mean(grey[lungs] < GAS)),
         "wall": float(np.percentile(depth[outline], 5)) / width,
-        "lung_grey": greys.quantile(0.5),
-        "lung_spread": greys.quantile(0.75) - greys.quantile(0.25),
-        "black": greys.below(0.5 / LEVELS),
-        "edge": float(np.median(outer[outline] - inner[outline])),
+        "lung_grey": float(quartiles[1]),
+        "lung_spread": float(quartiles[2] - quartiles[0]),
+        "black": float(np.mean(grey[lungs] <= 0)),
+        "edge": float(np.median((outer - inner)[outline])),
     }
 
 
-def _of_tissue(greys: _Greys) -> dict[str, float]:
-    if not greys.total:
+def _of_tissue(grey: np.ndarray, rest: np.ndarray) -> dict[str, float]:
+    if not rest.any():
         return {}
+    quartiles = np.percentile(grey[rest], (25, 50, 75))
     return {
-        "tissue_grey": greys.quantile(0.5),
-        "tissue_spread": greys.quantile(0.75) - greys.quantile(0.25),
-        "tissue": greys.below(TISSUE[1]) - greys.below(TISSUE[0]),
-        "white": 1 - greys.below(1),
-        "bone": 1 - greys.below(BRIGHT),
+        "tissue_grey": float(quartiles[1]),
+        "tissue_spread": float(quartiles[2] - quartiles[0]),
+        "tissue": float(np.mean((grey[rest] > TISSUE[0]) & (grey[rest] < TISSUE[1]))),
+        "white": float(np.mean(grey[rest] >= 1)),
+        "bone": float(np.mean(grey[rest] > BRIGHT)),
     }

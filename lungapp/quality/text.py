@@ -27,13 +27,10 @@ def rows_of_text(grey: np.ndarray, body: np.ndarray) -> int:
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     around = cv2.resize(body.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    margin = 2 * round(0.01 * max(grey.shape)) + 1
-    around = cv2.dilate(around, np.ones((margin, margin), np.uint8))
-    bright = (grey > LEVEL).view(np.uint8) & (around == 0)
-    left, top, width, height = cv2.boundingRect(bright)
-    if height < HEIGHT[0]:
-        return 0
-    labels, areas = regions(bright[top : top + height, left : left + width])
+    width = 2 * round(0.01 * max(grey.shape)) + 1
+    around = cv2.dilate(around, np.ones((width, width), np.uint8))
+    bright = ((grey > LEVEL) & (around == 0)).astype(np.uint8)
+    labels, areas = regions(bright)
     boxes = find_objects(labels)
     if not boxes:
         return 0

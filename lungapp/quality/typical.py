@@ -15,12 +15,15 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from lungapp.preprocessing import cut_out
+from lungapp.preprocessing import to_input
+from lungapp.registry import ModelSpec
+from lungapp.slices import Slice, SliceInfo
 
 FILE = Path(__file__).with_suffix(".safetensors")
 SIDE = 16
 CLEARLY = 0.87
 """[0.91 is the least of all slices that lie the right way up; half of those turned over are below.]"""
+_SPEC = ModelSpec("typical", "typical", "", size=SIDE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +48,9 @@ class Typical:
         return self.distance(turned) < CLEARLY * self.distance(vector)
 
 
-def vector(grey: np.ndarray, body: np.ndarray) -> np.ndarray:
-    """(`SIDE` * `SIDE`,) float32: a picture (rows, columns) float32 in [0, 1] with its body, bool, as a model would get
-    it at that size.
-    """
-    return cut_out(grey, body, SIDE)[0].ravel()
+def vector(grey: np.ndarray) -> np.ndarray:
+    """(`SIDE` * `SIDE`,) float32: a picture (rows, columns) float32 in [0, 1] as a model would get it at that size."""
+    return to_input(Slice(grey, "grey", SliceInfo("array", white=1.0)), _SPEC).ravel()
 
 
 @cache
