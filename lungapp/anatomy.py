@@ -31,12 +31,12 @@ def body_mask(grey: np.ndarray) -> np.ndarray:
     side = max(grey.shape)
     kernel = _disc(side / 64)
     # Only near what is dense can blurring leave anything dense; a little lower, since blurring rounds.
-    near = _around(grey > BODY_LEVEL - 1e-4, 2 * _reach(side))
+    near = around(grey > BODY_LEVEL - 1e-4, 2 * _reach(side))
     # Sharp-kernel noise reaches beyond the threshold; a blur of 2 pixels in 512 quiets it and moves no edge.
     dense = (cv2.GaussianBlur(grey[near], (0, 0), side / 256) > BODY_LEVEL).view(np.uint8)
     # Opening cuts the thin bridges to table, sheets and tubes.
     largest = _largest_region(cv2.morphologyEx(dense, cv2.MORPH_OPEN, kernel))
-    closer = _around(largest, 2 * _reach(side))
+    closer = around(largest, 2 * _reach(side))
     body = np.zeros(grey.shape, bool)
     body[near][closer] = filled(cv2.morphologyEx(largest[closer], cv2.MORPH_CLOSE, kernel))
     return body
@@ -57,13 +57,15 @@ def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
         return _enlarged(lung_mask(small, _shrunk(body.astype(np.float32)) > 0.5), grey.shape)
     lungs = np.zeros(grey.shape, bool)
     side = max(grey.shape)
-    near = _around(body, _reach(side))
+    near = around(body, _reach(side))
     inside = body[near]
     airy = inside & (cv2.GaussianBlur(grey[near], (0, 0), side / 256) < BODY_LEVEL)
     labels, areas = regions(airy.view(np.uint8), connectivity=4)
-    large = (areas >= MIN_LUNG_SHARE * max(1, cv2.countNonZero(inside.view(np.uint8))))[labels].view(np.uint8)
+    large = areas >= MIN_LUNG_SHARE * max(1, cv2.countNonZero(inside.view(np.uint8)))
     # Closing takes in the vessels, which are as bright as muscle.
-    lungs[near] = cv2.morphologyEx(large, cv2.MORPH_CLOSE, _disc(side / 40)).view(bool) & inside
+    lungs[near] = (
+        cv2.morphologyEx(large.take(labels).view(np.uint8), cv2.MORPH_CLOSE, _disc(side / 40)).view(bool) & inside
+    )
     return lungs
 
 
@@ -76,6 +78,19 @@ def regions(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.nda
     areas = np.bincount(labels.ravel())
     areas[0] = 0
     return labels, areas
+
+
+def around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The rows and columns of what ``mask`` (rows, columns) bool or uint8 holds, and ``margin`` pixels around them.
+
+    What is worked out in a part of a picture is exactly what it would be in the whole one, at a part of the cost, as
+    long as the margin takes in all that reaches.
+    """
+    left, top, columns, rows = cv2.boundingRect(mask.view(np.uint8))
+    return (
+        slice(max(0, top - margin), top + rows + margin),
+        slice(max(0, left - margin), left + columns + margin),
+    )
 
 
 def _shrunk(grey: np.ndarray) -> np.ndarray:
@@ -96,19 +111,6 @@ def _disc(diameter: float) -> np.ndarray:
 def _reach(side: int) -> int:
     """Pixels over which the blur and the discs above reach, in a picture of longest side ``side``."""
     return side // 64 + 2
-
-
-def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The rows and columns of what ``mask`` (rows, columns) bool or uint8 holds, and ``margin`` pixels around them.
-
-    What is worked out in a part of a picture is exactly what it would be in the whole one, at a part of the cost, as
-    long as the margin takes in all that reaches.
-    """
-    left, top, columns, rows = cv2.boundingRect(mask.view(np.uint8))
-    return (
-        slice(max(0, top - margin), top + rows + margin),
-        slice(max(0, left - margin), left + columns + margin),
-    )
 
 
 def _largest_region(mask: np.ndarray) -> np.ndarray:
