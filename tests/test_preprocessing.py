@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from examples.phantoms import phantom
 from lungapp import anatomy
 from lungapp.anatomy import body_mask, lung_mask
-from lungapp.preprocessing import MODEL_WINDOW, prepare, to_input, view
+from lungapp.preprocessing import MODEL_WINDOW, _frame, prepare, to_input, view
 from lungapp.registry import MODELS
 from lungapp.slices import Slice, SliceInfo, Window
 
@@ -203,6 +203,14 @@ def plain_lungs(grey: np.ndarray, body: np.ndarray) -> np.ndarray:
     return cv2.morphologyEx(lungs, cv2.MORPH_CLOSE, anatomy._disc(side / 40)).astype(bool) & body
 
 
+def plain_input(item: Slice) -> np.ndarray:
+    """`to_input` from `plain_body`."""
+    grey = item.windowed(MODEL_WINDOW)
+    body = plain_body(grey)
+    frame = _frame(body if body.any() else np.ones_like(body), SPEC.size)
+    return frame.to_square(np.where(body | ~body.any(), grey, np.float32(0)))[..., None]
+
+
 @pytest.mark.parametrize("size", [128, 300, 512])
 @pytest.mark.parametrize("change", ["as it is", "rolled", "cropped", "noisy", "in the corner", "two", "table on top"])
 def test_masks_are_those_of_the_whole_picture(size, change):
@@ -223,11 +231,13 @@ def test_masks_are_those_of_the_whole_picture(size, change):
     body = body_mask(grey)
     assert np.array_equal(body, plain_body(grey))
     assert np.array_equal(lung_mask(grey, body), plain_lungs(grey, body))
+    item = Slice(grey, "grey", SliceInfo("array", white=1.0))
+    assert np.array_equal(to_input(item, SPEC), plain_input(item))
 
 
 def test_model_inputs_are_the_ones_the_models_were_trained_on(dataset):
     from lungapp.reading import read_slice
 
     for path in sorted(dataset.glob("*/*"))[::60]:
-        grey = read_slice(path).windowed(MODEL_WINDOW)
-        assert np.array_equal(body_mask(grey), plain_body(grey))
+        item = read_slice(path)
+        assert np.array_equal(to_input(item, SPEC), plain_input(item))

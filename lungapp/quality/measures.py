@@ -200,7 +200,7 @@ def _counts(grey: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
 
 
 def _quantiles(counts: np.ndarray, *shares: float) -> list[float]:
-    """The greys below which these shares lie; a level's greys are taken for evenly spread."""
+    """The greys below which these ``shares``, in (0, 1], lie; a level's greys are taken for evenly spread."""
     below = np.cumsum(counts, dtype=np.float64)
     wanted = below[-1] * np.array(shares)
     at = np.searchsorted(below, wanted)
