@@ -6,8 +6,6 @@ All functions take ``grey``: (rows, columns) float32 in [0, 1], a slice as windo
 
 from __future__ import annotations
 
-import threading
-
 import cv2
 import numpy as np
 
@@ -21,10 +19,6 @@ MIN_LUNG_SHARE = 0.004
 """Smallest region taken for a lung, as a share of the body's area; the trachea is smaller (about 0.2 %)."""
 
 
-_last = threading.local()
-"""Each thread's last slice and its outline: the gate, the model input and the map of a slice all ask for it."""
-
-
 def body_mask(grey: np.ndarray) -> np.ndarray:
     """The patient's outline, filled: lungs and airways inside it belong to it, table and clothing do not.
 
@@ -34,20 +28,18 @@ def body_mask(grey: np.ndarray) -> np.ndarray:
     """
     if max(grey.shape) > MAX_SIDE:
         return _enlarged(body_mask(_shrunk(grey)), grey.shape)
-    known = getattr(_last, "found", None)
-    if known is None or not np.array_equal(known[0], grey):
-        known = _last.found = (grey.copy(), _outlined(grey))
-    return known[1].copy()
-
-
-def _outlined(grey: np.ndarray) -> np.ndarray:
     side = max(grey.shape)
-    # Sharp-kernel noise reaches beyond the threshold; a blur of 2 pixels in 512 quiets it and moves no edge.
-    dense = (cv2.GaussianBlur(grey, (0, 0), side / 256) > BODY_LEVEL).astype(np.uint8)
-    # Opening cuts the thin bridges to table, sheets and tubes.
     kernel = _disc(side / 64)
+    # Only near what is dense can blurring leave anything dense; a little lower, since blurring rounds.
+    near = around(grey > BODY_LEVEL - 1e-4, 2 * _reach(side))
+    # Sharp-kernel noise reaches beyond the threshold; a blur of 2 pixels in 512 quiets it and moves no edge.
+    dense = (cv2.GaussianBlur(grey[near], (0, 0), side / 256) > BODY_LEVEL).view(np.uint8)
+    # Opening cuts the thin bridges to table, sheets and tubes.
     largest = _largest_region(cv2.morphologyEx(dense, cv2.MORPH_OPEN, kernel))
-    return filled(cv2.morphologyEx(largest, cv2.MORPH_CLOSE, kernel))
+    closer = around(largest, 2 * _reach(side))
+    body = np.zeros(grey.shape, bool)
+    body[near][closer] = filled(cv2.morphologyEx(largest[closer], cv2.MORPH_CLOSE, kernel))
+    return body
 
 
 def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
@@ -63,15 +55,18 @@ def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
     if max(grey.shape) > MAX_SIDE:
         small = _shrunk(grey)
         return _enlarged(lung_mask(small, _shrunk(body.astype(np.float32)) > 0.5), grey.shape)
-    area = int(body.sum())
-    if not area:
-        return np.zeros(grey.shape, bool)
+    lungs = np.zeros(grey.shape, bool)
     side = max(grey.shape)
-    airy = (body & (cv2.GaussianBlur(grey, (0, 0), side / 256) < BODY_LEVEL)).astype(np.uint8)
-    labels, areas = regions(airy, connectivity=4)
-    lungs = (areas >= MIN_LUNG_SHARE * area)[labels].astype(np.uint8)
+    near = around(body, _reach(side))
+    inside = body[near]
+    airy = inside & (cv2.GaussianBlur(grey[near], (0, 0), side / 256) < BODY_LEVEL)
+    labels, areas = regions(airy.view(np.uint8), connectivity=4)
+    large = areas >= MIN_LUNG_SHARE * max(1, cv2.countNonZero(inside.view(np.uint8)))
     # Closing takes in the vessels, which are as bright as muscle.
-    return cv2.morphologyEx(lungs, cv2.MORPH_CLOSE, _disc(side / 40)).astype(bool) & body
+    lungs[near] = (
+        cv2.morphologyEx(large.take(labels).view(np.uint8), cv2.MORPH_CLOSE, _disc(side / 40)).view(bool) & inside
+    )
+    return lungs
 
 
 def regions(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +78,19 @@ def regions(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.nda
     areas = np.bincount(labels.ravel())
     areas[0] = 0
     return labels, areas
+
+
+def around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The rows and columns of what ``mask`` (rows, columns) bool or uint8 holds, and ``margin`` pixels around them.
+
+    What is worked out in a part of a picture is exactly what it would be in the whole one, at a part of the cost, as
+    long as the margin takes in all that reaches.
+    """
+    left, top, columns, rows = cv2.boundingRect(mask.view(np.uint8))
+    return (
+        slice(max(0, top - margin), top + rows + margin),
+        slice(max(0, left - margin), left + columns + margin),
+    )
 
 
 def _shrunk(grey: np.ndarray) -> np.ndarray:
@@ -100,14 +108,27 @@ def _disc(diameter: float) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
 
 
+def _reach(side: int) -> int:
+    """Pixels over which the blur and the discs above reach, in a picture of longest side ``side``."""
+    return side // 64 + 2
+
+
 def _largest_region(mask: np.ndarray) -> np.ndarray:
+    # Of a chest, the body's front edge in the middle lies in it: one region then, not all, needs to be followed.
+    column = mask.shape[1] // 2
+    row = int(np.argmax(mask[:, column]))
+    if mask[row, column]:
+        flooded = mask.copy()
+        area = cv2.floodFill(flooded, None, (column, row), 2, flags=4)[0]
+        if 2 * area > cv2.countNonZero(mask):
+            return (flooded == 2).view(np.uint8)
     labels, areas = regions(mask, connectivity=4)
     if not areas.any():
         return np.zeros_like(mask)
-    return (labels == int(np.argmax(areas))).astype(np.uint8)
+    return (labels == int(np.argmax(areas))).view(np.uint8)
 
 
 def filled(mask: np.ndarray) -> np.ndarray:
     """``mask`` (rows, columns) uint8 of 0 and 1, with its holes filled, as bool."""
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED).astype(bool)
+    return cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED).view(bool)
