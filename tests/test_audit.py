@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from examples.phantoms import phantom
+from lungapp.audit_sentences import CHANGES, HIDDEN, VISIBLE
 from lungapp.cards import shipped
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS
@@ -19,7 +20,7 @@ from train import audit as command
 from train.audit import attention, audit, condition_figures, predict_conditions, share_inside, table, with_audit
 from train.audit_document import DOCUMENT, render_document
 from train.audit_plots import condition_groups, draw_conditions, plot_audit
-from train.audit_words import AIM, HARMLESS, HIDDEN, VISIBLE, WELL, words
+from train.audit_words import AIM, WELL, words
 from train.conditions import (
     BORDER,
     CONDITIONS,
@@ -72,7 +73,7 @@ def test_a_condition_changes_a_copy_and_stays_an_input(name, batch):
 
 def test_conditions_are_the_pages(batch):
     named = {code for members in condition_groups().values() for code in members}
-    assert named == set(CONDITIONS) == {"clean", *HIDDEN, *VISIBLE, *HARMLESS}
+    assert named == set(CONDITIONS) == {"clean", *HIDDEN, *VISIBLE, *CHANGES}
 
 
 def test_the_lung_region_takes_in_a_mass_at_the_pleura():
