@@ -21,7 +21,7 @@ from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
 from lungapp.errors import LungAppError, UnknownTarget, WeightsError
 from lungapp.faithfulness import measure
 from lungapp.methods import DEFAULT_METHOD, get_method
-from lungapp.preprocessing import MODEL_WINDOW, Frame, prepare
+from lungapp.preprocessing import Frame, prepare, view
 from lungapp.quality import assess
 from lungapp.registry import DEFAULT_MODEL, LABELS, MODELS, ModelSpec, get_spec
 from lungapp.results import ActivationMap, Analysis, Prediction, SeriesRow
@@ -263,7 +263,8 @@ def _maps(
     progress: Progress | None,
 ) -> tuple[ActivationMap, ...]:
     picture, frame = prepared
-    lungs = lung_mask(item.windowed(MODEL_WINDOW))
+    seen = view(item)
+    lungs = lung_mask(seen.grey, seen.body)
     maps = []
     for place, (loaded, prediction, output) in enumerate(zip(models, predictions, outputs, strict=True)):
         label = prediction.label if target == PREDICTED else target

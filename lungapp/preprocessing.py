@@ -8,7 +8,9 @@ around the body (38 in most slices, 43 in many malignant ones).
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -24,6 +26,71 @@ Estimated from the modes of the dataset's grey levels: malignant slices have air
 255, where this window puts -1000, -100 and +40 HU at 42.5, 195.5 and 219.3; normal and benign slices have air at 38,
 which is -1024 HU, the value scanners store outside the reconstructed circle.
 """
+
+
+SMALL_SIDE = 256
+"""Longest side of the small copy, in pixels: 1.5 mm in a chest of 400 mm."""
+
+
+class View:
+    """A slice through the models' window, with what gate, model input, maps and thumbnail all ask of it, each once.
+
+    All arrays are read-only. ``grey`` is (rows, columns) float32 in [0, 1].
+    """
+
+    def __init__(self, item: Slice) -> None:
+        self.item = item
+        self.grey = _fixed(item.windowed(MODEL_WINDOW))
+        self._prepared: dict[int, tuple[np.ndarray, Frame]] = {}
+
+    @cached_property
+    def body(self) -> np.ndarray:
+        """`lungapp.anatomy.body_mask` of the slice."""
+        return _fixed(body_mask(self.grey))
+
+    @cached_property
+    def small(self) -> np.ndarray:
+        """``grey`` on at most `SMALL_SIDE` pixels a side, averaged."""
+        return _fixed(shrink(self.grey))
+
+    @cached_property
+    def small_body(self) -> np.ndarray:
+        """``body`` on the pixels of ``small``, bool."""
+        return _fixed(cv2.resize(self.body.view(np.uint8), self.small.shape[::-1], interpolation=cv2.INTER_AREA) > 0)
+
+    def prepare(self, size: int) -> tuple[np.ndarray, Frame]:
+        """`prepare` for a model whose input is ``size`` pixels square."""
+        if size not in self._prepared:
+            # Where nothing is like a body, the gate's business, the whole picture is as good as any crop.
+            body = self.body if self.body.any() else np.ones_like(self.body)
+            frame = _frame(body, size)
+            self._prepared[size] = _fixed(frame.to_square(self.grey, body)[..., None]), frame
+        return self._prepared[size]
+
+
+_last = threading.local()
+
+
+def view(item: Slice) -> View:
+    """The `View` of ``item``; each thread remembers its last one, since one slice is asked about several times."""
+    known: View | None = getattr(_last, "view", None)
+    if known is None or known.item is not item:  # a slice never changes
+        known = _last.view = View(item)
+    return known
+
+
+def shrink(grey: np.ndarray) -> np.ndarray:
+    """``grey`` (rows, columns) float32 in [0, 1] on at most `SMALL_SIDE` pixels a side, averaged."""
+    scale = SMALL_SIDE / max(grey.shape)
+    if scale >= 1:
+        return grey
+    rows, columns = (max(1, round(length * scale)) for length in grey.shape)
+    return cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+def _fixed(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
 
 
 @dataclass(frozen=True)
@@ -58,20 +125,16 @@ class Frame:
         grid_x, grid_y = np.meshgrid(x * (columns / self.size) - 0.5, y * (rows / self.size) - 0.5)
         crop = cv2.remap(values.astype(np.float32), grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         whole = np.zeros(shape, np.float32)
-        whole[self.part] = crop
+        whole[self.top : self.top + self.rows, self.left : self.left + self.columns] = crop
         return whole
 
-    def to_square(self, values: np.ndarray) -> np.ndarray:
-        """Bring what lies on the slice, (rows, columns) float32, onto the input square, 0 around it."""
-        return self.fitted(values[self.part])
+    def to_square(self, values: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
+        """Bring what lies on the slice, (rows, columns) float32, onto the input square, 0 around it.
 
-    @property
-    def part(self) -> tuple[slice, slice]:
-        """The crop, as an index into the slice's pixels."""
-        return slice(self.top, self.top + self.rows), slice(self.left, self.left + self.columns)
-
-    def fitted(self, crop: np.ndarray) -> np.ndarray:
-        """Bring the crop alone, (``rows``, ``columns``) float32, onto the input square, 0 around it."""
+        Values outside ``where`` (rows, columns) bool count as 0.
+        """
+        part = np.s_[self.top : self.top + self.rows, self.left : self.left + self.columns]
+        crop = values[part] if where is None else cv2.copyTo(values[part], where[part].view(np.uint8))
         # INTER_AREA averages when shrinking, so nothing aliases; it is nearest-neighbour when enlarging: not then.
         method = cv2.INTER_AREA if self.height <= self.rows else cv2.INTER_LINEAR
         square = np.zeros((self.size, self.size), np.float32)
@@ -83,26 +146,16 @@ class Frame:
 
 def to_input(item: Slice, spec: ModelSpec) -> np.ndarray:
     """The picture ``spec``'s model gets: (size, size, 1) float32 in [0, 1], 0 outside the body."""
-    return prepare(item, spec)[0]
+    return prepare(item, spec)[0].copy()
 
 
 def prepare(item: Slice, spec: ModelSpec) -> tuple[np.ndarray, Frame]:
-    """`to_input` together with the `Frame` that brings maps back onto the slice."""
-    grey = item.windowed(MODEL_WINDOW)
-    return cut_out(grey, body_mask(grey), spec.size)
-
-
-def cut_out(grey: np.ndarray, body: np.ndarray, size: int) -> tuple[np.ndarray, Frame]:
-    """What is inside ``body`` (rows, columns) bool of ``grey``, likewise float32 in [0, 1], as (size, size, 1)."""
-    if not body.any():  # nothing like a body: the gate's business; the whole picture is as good as any crop
-        body = np.ones_like(body)
-    frame = _frame(body, size)
-    inside = np.where(body[frame.part], grey[frame.part], np.float32(0))
-    return frame.fitted(inside)[..., None], frame
+    """`to_input`, read-only, together with the `Frame` that brings maps back onto the slice."""
+    return view(item).prepare(spec.size)
 
 
 def _frame(body: np.ndarray, size: int) -> Frame:
-    left, top, columns, rows = cv2.boundingRect(body.astype(np.uint8))
+    left, top, columns, rows = cv2.boundingRect(body.view(np.uint8))
     scale = size / max(rows, columns)
     height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
     return Frame(top, left, rows, columns, (size - height) // 2, (size - width) // 2, height, width, size)

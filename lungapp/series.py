@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lungapp.errors import explain
-from lungapp.preprocessing import MODEL_WINDOW, prepare
+from lungapp.preprocessing import prepare, view
 from lungapp.quality import assess
 from lungapp.registry import LABELS, ModelSpec
 from lungapp.rendering import shrink
@@ -59,7 +59,7 @@ def look(number: int, entry: Entry, spec: ModelSpec, model: str, override: bool 
     row = SeriesRow(number, entry.source, entry.position, model)
     try:
         item = entry.read()
-        grey = shrink(item.windowed(MODEL_WINDOW), THUMBNAIL_SIDE)
+        grey = shrink(view(item).small, THUMBNAIL_SIDE)
         quality = assess(item)
         rejected = quality.verdict == "reject"
         row = replace(

@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from lungapp.anatomy import body_mask
 from lungapp.errors import LungAppError
-from lungapp.preprocessing import MODEL_WINDOW, to_input
-from lungapp.quality.measures import Measures, measure, shrink, shrink_mask
+from lungapp.preprocessing import MODEL_WINDOW, to_input, view
+from lungapp.quality.measures import Measures, measure
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS, ModelSpec
 from lungapp.slices import Slice
@@ -95,8 +94,7 @@ class Neighbour:
 
 def measures_of(item: Slice) -> dict[str, float]:
     """Every one of `MEASURES` of ``item``; ``nan`` where it is not there."""
-    grey = item.windowed(MODEL_WINDOW)
-    found = measure(shrink(grey), shrink_mask(body_mask(grey)))
+    found = measure(view(item))
     return {entry.name: float(entry.of(found)) for entry in MEASURES}
 
 

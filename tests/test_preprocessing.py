@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from examples.phantoms import phantom
 from lungapp import anatomy
 from lungapp.anatomy import body_mask, lung_mask
-from lungapp.preprocessing import MODEL_WINDOW, prepare, to_input
+from lungapp.preprocessing import MODEL_WINDOW, _frame, prepare, to_input, view
 from lungapp.registry import MODELS
 from lungapp.slices import Slice, SliceInfo, Window
 
@@ -168,11 +168,76 @@ def test_every_slice_of_the_dataset_shows_its_body(dataset):
         assert lung_mask(grey).sum() > 0.05 * body_mask(grey).sum()
 
 
-def test_an_outline_that_is_remembered_is_not_shared(thorax):
-    grey = thorax.windowed(MODEL_WINDOW).copy()
-    first = body_mask(grey)
-    expected = first.copy()
-    first[:] = False
-    assert np.array_equal(body_mask(grey), expected), "a caller's change stays the caller's"
-    grey[:] = 0
-    assert not body_mask(grey).any(), "the same array with other greys is another slice"
+def test_a_slice_is_looked_at_once_and_what_is_remembered_cannot_change(thorax, monkeypatch):
+    calls: list[tuple[int, ...]] = []
+    monkeypatch.setattr("lungapp.preprocessing.body_mask", lambda grey: calls.append(grey.shape) or body_mask(grey))
+    item, other = Slice(thorax.pixels, "HU"), Slice(thorax.pixels + 1, "HU")
+    picture, _ = prepare(item, SPEC)
+    assert np.array_equal(prepare(item, SPEC)[0], picture)
+    assert np.array_equal(view(item).body, body_mask(item.windowed(MODEL_WINDOW)))
+    assert len(calls) == 1
+    for array in (picture, view(item).grey, view(item).body, view(item).small, view(item).small_body):
+        assert not array.flags.writeable
+    to_input(item, SPEC)[:] = 0
+    assert np.array_equal(to_input(item, SPEC), picture), "a caller's change stays the caller's"
+    assert not np.array_equal(prepare(other, SPEC)[0], picture)
+    assert len(calls) == 2
+
+
+def plain_body(grey: np.ndarray) -> np.ndarray:
+    """`body_mask` step by step over the whole picture: what the models were trained on."""
+    side = max(grey.shape)
+    kernel = anatomy._disc(side / 64)
+    dense = (cv2.GaussianBlur(grey, (0, 0), side / 256) > anatomy.BODY_LEVEL).astype(np.uint8)
+    labels, areas = anatomy.regions(cv2.morphologyEx(dense, cv2.MORPH_OPEN, kernel), connectivity=4)
+    largest = ((labels == int(np.argmax(areas))) & (labels > 0)).astype(np.uint8)
+    return anatomy.filled(cv2.morphologyEx(largest, cv2.MORPH_CLOSE, kernel))
+
+
+def plain_lungs(grey: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """`lung_mask` step by step over the whole picture."""
+    side = max(grey.shape)
+    airy = (body & (cv2.GaussianBlur(grey, (0, 0), side / 256) < anatomy.BODY_LEVEL)).astype(np.uint8)
+    labels, areas = anatomy.regions(airy, connectivity=4)
+    lungs = (areas >= anatomy.MIN_LUNG_SHARE * max(1, body.sum()))[labels].astype(np.uint8)
+    return cv2.morphologyEx(lungs, cv2.MORPH_CLOSE, anatomy._disc(side / 40)).astype(bool) & body
+
+
+def plain_input(item: Slice) -> np.ndarray:
+    """`to_input` from `plain_body`."""
+    grey = item.windowed(MODEL_WINDOW)
+    body = plain_body(grey)
+    frame = _frame(body if body.any() else np.ones_like(body), SPEC.size)
+    return frame.to_square(np.where(body | ~body.any(), grey, np.float32(0)))[..., None]
+
+
+@pytest.mark.parametrize("size", [128, 300, 512])
+@pytest.mark.parametrize("change", ["as it is", "rolled", "cropped", "noisy", "in the corner", "two", "table on top"])
+def test_masks_are_those_of_the_whole_picture(size, change):
+    grey = MODEL_WINDOW.apply(phantom("mass", seed=7, size=size)).copy()
+    part = size // 4
+    if change == "rolled":
+        grey = np.roll(grey, (part, 2 * part), (0, 1))
+    elif change == "cropped":
+        grey = np.ascontiguousarray(grey[part:, part // 2 : -part])
+    elif change == "noisy":
+        grey += np.random.default_rng(0).normal(0, 0.3, grey.shape).astype(np.float32)
+    elif change == "in the corner":
+        grey = np.pad(grey, ((0, size), (0, part)), constant_values=0.15)
+    elif change == "two":
+        grey = np.hstack([grey, grey[:, ::-1]])
+    elif change == "table on top":
+        grey[2 : 2 + size // 20] = 0.9
+    body = body_mask(grey)
+    assert np.array_equal(body, plain_body(grey))
+    assert np.array_equal(lung_mask(grey, body), plain_lungs(grey, body))
+    item = Slice(grey, "grey", SliceInfo("array", white=1.0))
+    assert np.array_equal(to_input(item, SPEC), plain_input(item))
+
+
+def test_model_inputs_are_the_ones_the_models_were_trained_on(dataset):
+    from lungapp.reading import read_slice
+
+    for path in sorted(dataset.glob("*/*"))[::60]:
+        item = read_slice(path)
+        assert np.array_equal(to_input(item, SPEC), plain_input(item))

@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.phantoms import phantom
-from lungapp.anatomy import body_mask
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.preprocessing import MODEL_WINDOW, View
 from lungapp.quality import MAX_COLOUR, MIN_SIDE, assess
-from lungapp.quality.measures import SIDE, Measures, measure, shrink, shrink_mask
+from lungapp.quality.measures import LEVELS, Measures, _counts, _quantiles, measure
 from lungapp.quality.rules import EXPECTED, RULES, broken
 from lungapp.quality.typical import Typical, typical
 from lungapp.reading import read_slice
@@ -31,10 +30,6 @@ AIR = -1000
 def chest(seed: int = 0) -> np.ndarray:
     """A phantom (256, 256) in HU."""
     return phantom((None, "nodule", "mass")[seed % 3], seed, 256)
-
-
-def measured(grey: np.ndarray) -> Measures:
-    return measure(shrink(grey), shrink_mask(body_mask(grey)))
 
 
 def as_grey(hounsfield: np.ndarray, window: Window = MODEL_WINDOW, colour: float = 0.0) -> Slice:
@@ -56,7 +51,7 @@ def test_phantoms_are_accepted(seed):
     [
         as_grey(chest(), Window(-550, 1600)),
         Slice(cv2.resize(chest(), (MIN_SIDE, MIN_SIDE), interpolation=cv2.INTER_AREA), "HU"),
-        Slice(cv2.resize(chest(), (1500, 2000)), "HU"),
+        Slice(cv2.resize(chest(), (2000, 1800)), "HU"),
         Slice(np.pad(chest(), 60, constant_values=AIR), "HU"),
         Slice(chest()[:, ::-1], "HU"),
         Slice(chest() + np.random.default_rng(0).normal(0, 80, chest().shape), "HU"),
@@ -165,10 +160,19 @@ def test_what_is_not_there_breaks_its_rule():
 
 
 def test_measures_of_a_phantom_do_not_depend_on_its_size():
-    small, large = (measured(MODEL_WINDOW.apply(phantom(None, 3, size))) for size in (256, 512))
+    small, large = (measure(View(Slice(phantom(None, 3, size), "HU"))) for size in (256, 512))
     for name in ("body", "aspect", "lungs", "lung_grey", "tissue_grey"):
         assert getattr(small, name) == pytest.approx(getattr(large, name), rel=0.05)
-    assert max(shrink(np.zeros((512, 300), np.float32)).shape) == SIDE
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.05, 0.3])
+def test_quantiles_of_levels_are_those_of_the_greys(spread):
+    """A level is 1/255 wide, 6 HU; quantiles are found to a part of that."""
+    greys = np.random.default_rng(0).normal(0.5, spread, 20000).clip(0, 1).astype(np.float32).reshape(100, 200)
+    levels = np.rint(greys * (LEVELS - 1)).astype(np.uint8)
+    found = _quantiles(_counts(levels), 0.05, 0.25, 0.5, 0.75)
+    assert found == pytest.approx(np.quantile(greys, (0.05, 0.25, 0.5, 0.75)), abs=0.1 / LEVELS)
+    assert _quantiles(_counts(np.full((9, 9), 255, np.uint8)), 0.5, 1.0) == [1, 1]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 300)])

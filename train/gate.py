@@ -9,16 +9,15 @@ other two parts, whose similarity groups none of the training slices belongs to.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from lungapp.anatomy import body_mask
 from lungapp.errors import LungAppError
-from lungapp.preprocessing import MODEL_WINDOW
-from lungapp.quality.measures import shrink, shrink_mask
+from lungapp.preprocessing import View
 from lungapp.quality.typical import FILE, SIDE, Typical, vector
 from lungapp.reading import read_slice
 from train.data import find_dataset
@@ -26,8 +25,8 @@ from train.pipeline import entries_of
 
 COMPONENTS = 16
 WARN = 99
-"""Percentile of the held-out slices' distances from which on a slice is unusual."""
-REJECT = 1.35
+"""So many in 100 held-out slices, or more, are no farther away than the distance beyond which a slice is unusual."""
+REJECT = 1.25
 """How many times the largest distance of a held-out slice is too far to score: other scanners differ, too."""
 
 
@@ -37,8 +36,7 @@ def vectors(root: Path, part: str) -> np.ndarray:
 
 
 def _vector(path: Path) -> np.ndarray:
-    grey = read_slice(path).windowed(MODEL_WINDOW)
-    return vector(shrink(grey), shrink_mask(body_mask(grey)))
+    return vector(View(read_slice(path)))
 
 
 def fit(training: np.ndarray, held_out: np.ndarray) -> Typical:
@@ -50,7 +48,13 @@ def fit(training: np.ndarray, held_out: np.ndarray) -> Typical:
     mean, components = (array.astype(np.float16).astype(np.float32) for array in (mean, components))
     bare = Typical(mean, components, warn=np.inf, reject=np.inf)
     distances = np.array([bare.distance(one) for one in held_out])
-    return Typical(mean, components, float(np.percentile(distances, WARN)), float(REJECT * distances.max()))
+    warn = float(np.percentile(distances, WARN, method="higher"))
+    return Typical(mean, components, _raised(warn), _raised(float(REJECT * distances.max())))
+
+
+def _raised(limit: float) -> float:
+    """``limit`` with four decimals, not below it: the slice that sets it stays within."""
+    return math.ceil(limit * 1e4) / 1e4
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lungapp.anatomy import body_mask
-from lungapp.preprocessing import MODEL_WINDOW
-from lungapp.quality.measures import Measures, measure, shrink, shrink_mask
+from lungapp.preprocessing import View, view
+from lungapp.quality.measures import Measures, measure
 from lungapp.quality.rules import EXPECTED, broken
 from lungapp.quality.text import rows_of_text
 from lungapp.quality.typical import typical, vector
 from lungapp.results import Finding, QualityReport
-from lungapp.slices import Slice
+from lungapp.slices import Slice, SliceInfo
 from lungapp.texts import Text, mark
 
 MAX_COLOUR = 0.05
@@ -45,11 +44,8 @@ def assess(item: Slice) -> QualityReport:
     findings = _picture(item)
     if findings:  # anatomy is looked for only in what may be a CT slice
         return QualityReport(tuple(findings))
-    grey = item.windowed(MODEL_WINDOW)
-    body = body_mask(grey)
-    small, small_body = shrink(grey), shrink_mask(body)
-    findings = _judge(small, small_body, item.unit == "grey")
-    return QualityReport((*findings, *_annotations(item, grey, body)))
+    seen = view(item)
+    return QualityReport((*_judge(seen), *_annotations(seen)))
 
 
 def _reject(code: str, message: str) -> Finding:
@@ -79,45 +75,48 @@ def _picture(item: Slice) -> list[Finding]:
     return findings
 
 
-def _judge(small: np.ndarray, body: np.ndarray, may_differ: bool) -> list[Finding]:
-    """Findings on a shrunk picture and its body; where it ``may_differ`` from the models' window, in another window or
-    inverted.
-    """
-    found = measure(small, body)
+def _judge(seen: View) -> list[Finding]:
+    """Findings on a picture; greys of a file may be in another window than the models', or inverted."""
+    found = measure(seen)
     codes = broken(found, known_window=True)
     if not codes:
-        return _distance(small, body)
-    if may_differ:
-        other = _as_in_models_window(small, found)
-        if other is not None and not broken(measure(other, body_mask(other)), known_window=False):
+        return _distance(seen)
+    if seen.item.unit == "grey":
+        other = _as_in_models_window(seen.small, found)
+        if other is not None and not broken(measure(other), known_window=False):
             message = mark(
                 "The greys differ from the wide lung window that the models were trained on; scores may be off."
             )
-            return [Finding("unknown_window", "warn", message), *_distance(other, body_mask(other))]
-        if not broken(measure(1 - small, body_mask(1 - small)), known_window=False):
+            return [Finding("unknown_window", "warn", message), *_distance(other)]
+        if not broken(measure(_shown(1 - seen.small)), known_window=False):
             return [_reject("inverted", mark("Expected dark lungs and bright bone. Received: an inverted picture."))]
     return [_reject(code, EXPECTED[code]) for code in codes]
 
 
-def _as_in_models_window(small: np.ndarray, found: Measures) -> np.ndarray | None:
+def _as_in_models_window(small: np.ndarray, found: Measures) -> View | None:
     """The picture with its air and tissue brought to where the models expect them; None where it has no such greys."""
     in_use = OTHER_AIR[0] <= found.air <= OTHER_AIR[1] and OTHER_TISSUE[0] <= found.tissue_grey <= OTHER_TISSUE[1]
     if not in_use:
         return None
     gain = (TISSUE - AIR) / (found.tissue_grey - found.air)
-    return np.clip(AIR + (small - found.air) * gain, 0, 1).astype(np.float32)
+    return _shown(np.clip(AIR + (small - found.air) * gain, 0, 1))
 
 
-def _distance(small: np.ndarray, body: np.ndarray) -> list[Finding]:
-    found = vector(small, body)
+def _shown(grey: np.ndarray) -> View:
+    """What the gate sees of a picture (rows, columns) in [0, 1]."""
+    return View(Slice(grey, "grey", SliceInfo("array", white=1.0)))
+
+
+def _distance(seen: View) -> list[Finding]:
+    found = vector(seen)
     if typical().upside_down(found):
         message = mark("The slice seems to lie upside down: the models expect the patient's front at the top.")
         return [Finding("upside_down", "warn", message)]
     far = typical().distance(found)
-    if far >= typical().reject:
+    if far > typical().reject:
         message = mark("Expected a slice like those the models were trained on. Received: one unlike any of them.")
         return [_reject("far", message)]
-    if far >= typical().warn:
+    if far > typical().warn:
         message = mark(
             "This slice is less like the training slices than 99 in 100 held-out ones are; scores may be off."
         )
@@ -125,8 +124,9 @@ def _distance(small: np.ndarray, body: np.ndarray) -> list[Finding]:
     return []
 
 
-def _annotations(item: Slice, grey: np.ndarray, body: np.ndarray) -> list[Finding]:
-    if item.info.burned_in or item.info.colour > FEW_COLOURS or rows_of_text(grey, body):
+def _annotations(seen: View) -> list[Finding]:
+    info = seen.item.info
+    if info.burned_in or info.colour > FEW_COLOURS or rows_of_text(seen.grey, seen.body):
         message = mark(
             "Text or marks seem to be part of the picture. They may name the patient, and the models were not trained "
             "on them."

@@ -1,8 +1,7 @@
 """What the gate measures of a slice: its body, its lungs, its greys. Plain image analysis, no learning.
 
-Everything is measured on a copy of at most `SIDE` pixels, whose greys are those of the models' window
-(`lungapp.preprocessing.MODEL_WINDOW`), so that a slice of any size costs the same millisecond or two. Medians,
-quartiles and shares are read off histograms of `LEVELS` greys, a third of a Hounsfield unit each.
+Everything is measured on the small copy of `lungapp.preprocessing.View`, whose greys are those of the models' window,
+on 256 levels, so that a slice of any size costs about the same.
 """
 
 from __future__ import annotations
@@ -13,12 +12,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lungapp.anatomy import BODY_LEVEL, lung_mask, regions
+from lungapp.anatomy import BODY_LEVEL, around, lung_mask
+from lungapp.preprocessing import View
 
-SIDE = 256
-"""Longest side in pixels on which is measured: 1.5 mm in a chest of 400 mm."""
+LEVELS = 256
 
-LEVELS = 4096
+EVERY = 3
+"""Of the pixels of an outline every so-manieth is enough to measure between two."""
+
+EDGE = 2
+"""Pixels to each side over which the step across the lungs' outline is measured."""
 
 BRIGHT = 0.97
 """Grey from which on something is taken for bone, or for what was drawn into a picture: 205 HU."""
@@ -50,7 +53,6 @@ class Measures:
         where a slice of another plane, or a crop, cuts through it.
     air : median grey outside the body, without what is black: nothing was reconstructed there.
     clutter : what is dense outside the body, by the body's area: a table, text, other pictures.
-    second : area of the largest dense thing outside the body, by the body's.
     lungs : share of the body that is lung.
     back : share of the lungs in the back half of the body.
     gas : share of the lungs' pixels as dark as plain air, below `GAS`.
@@ -73,7 +75,6 @@ class Measures:
     flat_bottom: float = NONE
     air: float = NONE
     clutter: float = NONE
-    second: float = NONE
     lungs: float = NONE
     back: float = NONE
     gas: float = NONE
@@ -89,112 +90,125 @@ class Measures:
     bone: float = NONE
 
 
-def shrink(grey: np.ndarray) -> np.ndarray:
-    """``grey`` (rows, columns) float32 in [0, 1] on at most `SIDE` pixels a side, averaged."""
-    scale = SIDE / max(grey.shape)
-    if scale >= 1:
-        return grey
-    rows, columns = (max(1, round(length * scale)) for length in grey.shape)
-    return cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
-
-
-def shrink_mask(mask: np.ndarray) -> np.ndarray:
-    """``mask`` (rows, columns) bool on as many pixels as `shrink` leaves; set where most of what a pixel covers is."""
-    return mask if max(mask.shape) <= SIDE else shrink(mask.astype(np.float32)) > 0.5
-
-
-def measure(grey: np.ndarray, body: np.ndarray) -> Measures:
-    """`Measures` of a picture (rows, columns) float32 in [0, 1], as `shrink` makes it, whose body is (rows, columns)
-    bool.
-    """
-    first = {"spread": float(cv2.meanStdDev(grey)[1][0, 0]), "body": float(body.mean())}
-    if not body.any():
+def measure(seen: View) -> Measures:
+    """`Measures` of a slice, taken from its small copy."""
+    body = seen.small_body
+    grey = cv2.convertScaleAbs(seen.small, alpha=LEVELS - 1)
+    every = _counts(grey)
+    area = cv2.countNonZero(body.view(np.uint8))
+    first = {"spread": _deviation(every), "body": area / body.size}
+    if not area:
         return Measures(**first)
-    lungs = lung_mask(grey, body)
-    levels = np.rint(grey * (LEVELS - 1)).astype(np.uint16)
+    outline = _of_outline(grey, body.view(np.uint8), area)
+    lungs = lung_mask(seen.small, body)
+    near = around(body, EDGE)  # all that follows lies in the body
+    grey, inside, lungs = grey[near], body[near].view(np.uint8), lungs[near].view(np.uint8)
+    of_body, of_lungs = _counts(grey, inside), _counts(grey, lungs)
     return Measures(
         **first,
-        **_of_body(grey, body, levels),
-        **_of_lungs(grey, body, lungs, levels),
-        **_of_tissue(_Greys(levels[body & ~lungs])),
+        **outline,
+        air=_air(every - of_body),
+        **_of_lungs(grey, inside, lungs, of_lungs, area),
+        **_of_tissue(of_body - of_lungs),
     )
 
 
-class _Greys:
-    """The greys of some pixels, (n,) uint16 below `LEVELS`, as a histogram."""
-
-    def __init__(self, levels: np.ndarray) -> None:
-        self.total = len(levels)
-        self._below = np.concatenate([[0], np.cumsum(np.bincount(levels, minlength=LEVELS))])
-
-    def quantile(self, share: float) -> float:
-        """The grey in [0, 1] that ``share`` of the pixels do not exceed; nan without pixels."""
-        if not self.total:
-            return NONE
-        return (int(np.searchsorted(self._below, max(1.0, share * self.total))) - 1) / (LEVELS - 1)
-
-    def below(self, grey: float) -> float:
-        """Share of pixels darker than ``grey``; nan without pixels."""
-        if not self.total:
-            return NONE
-        return float(self._below[min(LEVELS, max(0, math.ceil(grey * (LEVELS - 1))))]) / self.total
-
-
-def _of_body(grey: np.ndarray, body: np.ndarray, levels: np.ndarray) -> dict[str, float]:
-    area, mask = float(body.sum()), body.astype(np.uint8)
-    left, top, width, depth = cv2.boundingRect(mask)
+def _of_outline(grey: np.ndarray, body: np.ndarray, area: int) -> dict[str, float]:
+    left, top, width, depth = cv2.boundingRect(body)
     border = np.concatenate([body[0], body[-1], body[1:-1, 0], body[1:-1, -1]])
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = cv2.contourArea(cv2.convexHull(np.concatenate(outlines)))
+    hull = cv2.contourArea(cv2.convexHull(_edge_of(body)))
     crop = body[top : top + depth, left : left + width]
-    outside = (grey > BODY_LEVEL) & (cv2.dilate(mask, np.ones((3, 3), np.uint8)) == 0)
-    clutter = cv2.countNonZero(outside.view(np.uint8))
-    second = float(regions(outside.view(np.uint8))[1].max()) if clutter else 0.0
+    dense = cv2.threshold(grey, _level(BODY_LEVEL) - 1, 1, cv2.THRESH_BINARY)[1]
+    outside = dense.view(bool) & (cv2.dilate(body, np.ones((3, 3), np.uint8)) == 0)
     return {
         "border": float(border.mean()),
         "aspect": width / depth,
         "solidity": area / max(float(hull), area),
         "flat_top": float(crop[:2].any(axis=0).mean()),
         "flat_bottom": float(crop[-2:].any(axis=0).mean()),
-        "air": _air(levels[~body]),
-        "clutter": clutter / area,
-        "second": second / area,
+        "clutter": cv2.countNonZero(outside.view(np.uint8)) / area,
     }
 
 
-def _air(outside: np.ndarray) -> float:
-    shown = outside[outside > BLACK * (LEVELS - 1)]
-    return _Greys(shown if shown.size >= 0.1 * outside.size else outside).quantile(0.5)
-
-
-def _of_lungs(grey: np.ndarray, body: np.ndarray, lungs: np.ndarray, levels: np.ndarray) -> dict[str, float]:
-    area, pixels = float(body.sum()), float(lungs.sum())
-    if not pixels:
+def _of_lungs(grey: np.ndarray, body: np.ndarray, lungs: np.ndarray, counts: np.ndarray, area: int) -> dict[str, float]:
+    size = cv2.countNonZero(lungs)
+    if not size:
         return {"lungs": 0.0}
-    _, top, width, height = cv2.boundingRect(body.astype(np.uint8))
-    outline = lungs & (cv2.erode(lungs.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    depth = cv2.distanceTransform(np.pad(body.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    inner, outer = cv2.erode(grey, np.ones((5, 5))), cv2.dilate(grey, np.ones((5, 5)))
-    greys = _Greys(levels[lungs])
+    _, top, width, height = cv2.boundingRect(body)
+    outline = lungs.view(bool) & (cv2.erode(lungs, np.ones((3, 3), np.uint8)) == 0)
+    square = np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)
+    steps = cv2.subtract(cv2.dilate(grey, square), cv2.erode(grey, square))
+    lower, median, upper = _quantiles(counts, 0.25, 0.5, 0.75)
     return {
-        "lungs": pixels / area,
-        "back": float(lungs[top + height // 2 :].sum()) / pixels,
-        "gas": greys.below(GAS),
-        "wall": float(np.percentile(depth[outline], 5)) / width,
-        "lung_grey": greys.quantile(0.5),
-        "lung_spread": greys.quantile(0.75) - greys.quantile(0.25),
-        "black": greys.below(0.5 / LEVELS),
-        "edge": float(np.median(outer[outline] - inner[outline])),
+        "lungs": size / area,
+        "back": cv2.countNonZero(lungs[top + height // 2 :]) / size,
+        "gas": float(counts[: _level(GAS)].sum()) / size,
+        "wall": _wall(body, lungs) / width,
+        "lung_grey": median,
+        "lung_spread": upper - lower,
+        "black": float(counts[0]) / size,
+        "edge": _quantiles(_counts(steps, outline.view(np.uint8)), 0.5)[0],
     }
 
 
-def _of_tissue(greys: _Greys) -> dict[str, float]:
-    if not greys.total:
+def _wall(body: np.ndarray, lungs: np.ndarray) -> float:
+    """The 5th percentile of the distances, in pixels, from the lungs' outlines to the nearest outside of the body."""
+    outer, inner = (_edge_of(mask)[::EVERY].astype(np.float32) for mask in (body, lungs))
+    squares = (inner**2).sum(axis=1)[:, None] + (outer**2).sum(axis=1) - 2 * inner @ outer.T
+    nearest, place = squares.min(axis=1), len(inner) // 20
+    return math.sqrt(max(0.0, float(np.partition(nearest, place)[place]))) + 1
+
+
+def _edge_of(mask: np.ndarray) -> np.ndarray:
+    """(points, 2) int: columns and rows of the pixels along the outer edges of ``mask`` uint8."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.concatenate(outlines)[:, 0]
+
+
+def _of_tissue(counts: np.ndarray) -> dict[str, float]:
+    size = float(counts.sum())
+    if not size:
         return {}
+    lower, median, upper = _quantiles(counts, 0.25, 0.5, 0.75)
     return {
-        "tissue_grey": greys.quantile(0.5),
-        "tissue_spread": greys.quantile(0.75) - greys.quantile(0.25),
-        "tissue": greys.below(TISSUE[1]) - greys.below(TISSUE[0]),
-        "white": 1 - greys.below(1),
-        "bone": 1 - greys.below(BRIGHT),
+        "tissue_grey": median,
+        "tissue_spread": upper - lower,
+        "tissue": float(counts[_level(TISSUE[0]) : _level(TISSUE[1])].sum()) / size,
+        "white": float(counts[-1]) / size,
+        "bone": float(counts[_level(BRIGHT) :].sum()) / size,
     }
+
+
+def _air(counts: np.ndarray) -> float:
+    shown = counts.copy()
+    shown[: _level(BLACK)] = 0
+    greys = shown if shown.sum() >= 0.1 * counts.sum() else counts
+    return _quantiles(greys, 0.5)[0] if greys.any() else NONE
+
+
+# Shares, medians and quartiles of hundreds of thousands of greys come from how often each of 256 levels occurs.
+
+
+def _level(grey: float) -> int:
+    """The first level that is not below ``grey``."""
+    return math.ceil((LEVELS - 1) * grey)
+
+
+def _counts(grey: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """(`LEVELS`,) float32: how often each level occurs in ``grey`` uint8, where ``mask`` uint8 is not 0."""
+    return cv2.calcHist([grey], [0], mask, [LEVELS], [0, LEVELS]).ravel()
+
+
+def _quantiles(counts: np.ndarray, *shares: float) -> list[float]:
+    """The greys below which these ``shares``, in (0, 1], lie; a level's greys are taken for evenly spread."""
+    below = np.cumsum(counts, dtype=np.float64)
+    wanted = below[-1] * np.array(shares)
+    at = np.searchsorted(below, wanted)
+    greys = (at + 0.5 - (below[at] - wanted) / counts[at]) / (LEVELS - 1)
+    return [min(1.0, max(0.0, grey)) for grey in greys.tolist()]
+
+
+def _deviation(counts: np.ndarray) -> float:
+    levels = np.arange(LEVELS, dtype=np.float64)
+    mean, square = np.average([levels, levels**2], axis=1, weights=counts)
+    return math.sqrt(max(0.0, square - mean**2)) / (LEVELS - 1)

@@ -37,17 +37,16 @@ RULES: tuple[Rule, ...] = (
     Rule("no_body", "body", 0.1, 0.95),  # [0.25, 0.86]
     Rule("no_body", "border", 0, 0.5),  # [0.38]: a crop from inside a body has no outline
     Rule("no_body", "solidity", 0.85, 1),  # [0.95]; arms beside the body leave notches
-    Rule("no_body", "wall", 0.015, 0.2),  # [0.025, 0.18]: ribs, muscle and fat around the lungs
-    Rule("collage", "second", 0, 0.25),  # [0.14, a table]
-    Rule("collage", "clutter", 0, 0.3),  # [0.14]
-    Rule("not_axial", "aspect", 1.05, 2.6),  # [1.12, 2.40]: a chest is wider than deep
+    Rule("no_body", "wall", 0.015, 0.2),  # [0.024, 0.17]: ribs, muscle and fat around the lungs
+    Rule("collage", "clutter", 0, 0.25),  # [0.14, a table]
+    Rule("not_axial", "aspect", 1.05, 2.6),  # [1.12, 2.38]: a chest is wider than deep
     Rule("not_axial", "flat_top", 0, 0.55),  # [0.46]
     Rule("not_axial", "flat_bottom", 0, 0.65),  # [0.56]
-    Rule("no_lungs", "lungs", 0.04, 0.6),  # [0.055, 0.48]; at the tips less
-    Rule("no_lungs", "back", 0.25, 1),  # [0.30]: gas in a bowel rises to the front, lungs reach to the back
-    Rule("no_lungs", "lung_grey", 0.2, 0.46, greys=True),  # [0.21, 0.44]: neither plain gas nor tissue
-    Rule("no_lungs", "gas", 0, 0.5, greys=True),  # [0.35, emphysema]
-    Rule("not_ct", "lung_spread", 0.025, 0.2),  # [0.036, 0.17]: vessels; smooth regions are no lungs
+    Rule("no_lungs", "lungs", 0.04, 0.6),  # [0.052, 0.48]; at the tips less
+    Rule("no_lungs", "back", 0.25, 1),  # [0.28]: gas in a bowel rises to the front, lungs reach to the back
+    Rule("no_lungs", "lung_grey", 0.2, 0.46, greys=True),  # [0.21, 0.43]: neither plain gas nor tissue
+    Rule("no_lungs", "gas", 0, 0.5, greys=True),  # [0.36, emphysema]
+    Rule("not_ct", "lung_spread", 0.025, 0.2),  # [0.036, 0.13]: vessels; smooth regions are no lungs
     Rule("not_ct", "edge", 0.3, 0.85),  # [0.39, 0.72]: lungs end within a pixel or two; in an X-ray they fade
     Rule("not_ct", "air", 0.13, 0.3, greys=True),  # [0.16, 0.27]: the air around the patient is not black
     Rule("not_ct", "tissue", 0.7, 1, greys=True),  # [0.75]: fat, muscle and blood

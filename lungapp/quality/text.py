@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.ndimage import find_objects
-
-from lungapp.anatomy import regions
 
 MAX_SIDE = 1024
 LEVEL = 0.75
@@ -24,25 +21,25 @@ ROW = 5
 def rows_of_text(grey: np.ndarray, body: np.ndarray) -> int:
     """How many rows of glyphs are outside ``body`` (rows, columns) bool in ``grey`` of the same shape, in [0, 1]."""
     scale = min(1.0, MAX_SIDE / max(grey.shape))
+    around: np.ndarray = body.view(np.uint8)
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    around = cv2.resize(body.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    margin = 2 * round(0.01 * max(grey.shape)) + 1
-    around = cv2.dilate(around, np.ones((margin, margin), np.uint8))
-    bright = (grey > LEVEL).view(np.uint8) & (around == 0)
-    left, top, width, height = cv2.boundingRect(bright)
-    if height < HEIGHT[0]:
+        around = cv2.resize(around, grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    width = 2 * round(0.01 * max(grey.shape)) + 1
+    around = cv2.dilate(around, np.ones((width, width), np.uint8))
+    bright = ((grey > LEVEL) & (around == 0)).view(np.uint8)
+    edges, nested = cv2.findContours(bright, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if nested is None:
         return 0
-    labels, areas = regions(bright[top : top + height, left : left + width])
-    boxes = find_objects(labels)
-    if not boxes:
-        return 0
-    top, bottom, left, right = np.array([(y.start, y.stop, x.start, x.stop) for y, x in boxes]).T
-    width, height, area = right - left, bottom - top, areas[1:]
-    glyphs = (
-        (height >= HEIGHT[0]) & (height <= HEIGHT[1]) & (width <= 1.6 * height) & (area <= 0.8 * width * height + 4)
-    )
-    return _rows(left[glyphs], top[glyphs], width[glyphs], height[glyphs])
+    boxes = [cv2.boundingRect(edge) for edge, (*_, hole_in) in zip(edges, nested[0], strict=True) if hole_in < 0]
+    glyphs = np.array([box for box in boxes if _like_a_glyph(bright, *box)]).reshape(-1, 4)
+    return _rows(*glyphs.T) if len(glyphs) >= ROW else 0
+
+
+def _like_a_glyph(bright: np.ndarray, left: int, top: int, width: int, height: int) -> bool:
+    if not (HEIGHT[0] <= height <= HEIGHT[1] and width <= 1.6 * height):
+        return False
+    return cv2.countNonZero(bright[top : top + height, left : left + width]) <= 0.8 * width * height + 4
 
 
 def _rows(left: np.ndarray, top: np.ndarray, width: np.ndarray, height: np.ndarray) -> int:

@@ -12,21 +12,23 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from safetensors import safe_open
 
-from lungapp.preprocessing import cut_out
+from lungapp.preprocessing import View
+from lungapp.registry import MODELS
 
 FILE = Path(__file__).with_suffix(".safetensors")
 SIDE = 16
 CLEARLY = 0.87
-"""[0.91 is the least of all slices that lie the right way up; half of those turned over are below.]"""
+"""[0.90 is the least of all slices that lie the right way up; 96 in 100 of those turned over are below.]"""
 
 
 @dataclass(frozen=True, eq=False)
 class Typical:
-    """``mean`` (pixels,) and ``components`` (components, pixels) float32; distances from ``warn`` on are unusual, from
-    ``reject`` on too far to score.
+    """``mean`` (pixels,) and ``components`` (components, pixels) float32; distances above ``warn`` are unusual, those
+    above ``reject`` too far to score.
     """
 
     mean: np.ndarray
@@ -45,11 +47,10 @@ class Typical:
         return self.distance(turned) < CLEARLY * self.distance(vector)
 
 
-def vector(grey: np.ndarray, body: np.ndarray) -> np.ndarray:
-    """(`SIDE` * `SIDE`,) float32: a picture (rows, columns) float32 in [0, 1] with its body, bool, as a model would get
-    it at that size.
-    """
-    return cut_out(grey, body, SIDE)[0].ravel()
+def vector(seen: View) -> np.ndarray:
+    """(`SIDE` * `SIDE`,) float32: a slice as the models get it, on fewer pixels."""
+    picture = seen.prepare(MODELS[0].size)[0]
+    return cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel()
 
 
 @cache
