@@ -11,7 +11,7 @@ import string
 from collections.abc import Sequence
 
 from lungapp.registry import LABELS
-from lungapp.texts import Text, joined, mark
+from lungapp.texts import Text, listed, mark
 
 CLEAN = mark("On the slices as they are: malignant AUC {own:.2f}, balanced accuracy {balanced:.2f}.")
 
@@ -147,7 +147,7 @@ def _value(name: str, part: str) -> float | Text | None:
     if name in LISTS:
         items = [_among(LISTS[name], item) for item in part.split(", ")]
         whole = [item for item in items if item]
-        return joined(whole, ", ") if len(whole) == len(items) else None
+        return listed(whole) if len(whole) == len(items) else None
     return float(part)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from lungapp import audit_sentences as say
 from lungapp.audit_sentences import CHANGES, HIDDEN, VISIBLE, WITHIN
 from lungapp.registry import LABELS
-from lungapp.texts import Text, joined
+from lungapp.texts import Text, listed
 
 WELL = 0.9
 """Malignant AUC from which a model tells malignant slices from the others."""
@@ -104,7 +104,7 @@ def _harmless(figures: Figures) -> list[str]:
             costly.append(CHANGES[code])
     if not measured:
         return []
-    changes = joined(costly or [CHANGES[code] for code in measured], ", ")
+    changes = listed(costly or [CHANGES[code] for code in measured])
     auc, balanced = COSTLY["auc_malignant"], COSTLY["balanced_accuracy"]
     return [Text(say.COSTLY if costly else say.HARMLESS, changes=changes, auc=auc, balanced=balanced)]
 
@@ -139,4 +139,4 @@ def _changed(figures: Figures, before: Figures) -> list[str]:
     ]
     if not moved:
         return [Text(say.UNMOVED, noted=NOTED)]
-    return [Text(say.MOVED, moves=joined(moved, ", "))]
+    return [Text(say.MOVED, moves=listed(moved))]

@@ -147,7 +147,7 @@ def _attention(card: dict[str, Any]) -> str:
     ]
     if not said:
         return ""
-    told = say_html("Share of the model's attention that lies inside the lungs: {shares}.", shares=", ".join(said))
+    told = say_html("Share of the model's attention that lies inside the lungs: {shares}.", shares=say(", ").join(said))
     return f"<p>{told}</p>"
 
 

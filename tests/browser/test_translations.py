@@ -26,7 +26,7 @@ WORDS = {
         "Tabla de todos los cortes",
         "Quitar este archivo",
     ),
-    "ar": ("@empty", "@malignant", "@pdf", "@table", "إزالة هذا الملف"),
+    "ar": ("لا مقطع بعد", "خبيث", "مستند PDF", "جدول جميع المقاطع", "إزالة هذا الملف"),
 }
 """Nothing open, the class, a stranger's kind, the series' table, Gradio's button beside a file."""
 
