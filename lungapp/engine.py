@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from lungapp.anatomy import lung_mask
 from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
 from lungapp.errors import LungAppError, UnknownTarget, WeightsError
 from lungapp.faithfulness import measure
@@ -263,8 +262,7 @@ def _maps(
     progress: Progress | None,
 ) -> tuple[ActivationMap, ...]:
     picture, frame = prepared
-    seen = view(item)
-    lungs = lung_mask(seen.grey, seen.body)
+    lungs = view(item).lungs
     maps = []
     for place, (loaded, prediction, output) in enumerate(zip(models, predictions, outputs, strict=True)):
         label = prediction.label if target == PREDICTED else target

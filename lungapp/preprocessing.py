@@ -9,13 +9,14 @@ around the body (38 in most slices, 43 in many malignant ones).
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
 import numpy as np
 
-from lungapp.anatomy import body_mask
+from lungapp.anatomy import body_mask, lung_mask
 from lungapp.registry import ModelSpec
 from lungapp.slices import Slice, Window
 
@@ -35,11 +36,11 @@ SMALL_SIDE = 256
 class View:
     """A slice through the models' window, with what gate, model input, maps and thumbnail all ask of it, each once.
 
-    All arrays are read-only. ``grey`` is (rows, columns) float32 in [0, 1].
+    All arrays are read-only. ``grey`` is (rows, columns) float32 in [0, 1]; ``unit`` and ``info`` are the slice's.
     """
 
     def __init__(self, item: Slice) -> None:
-        self.item = item
+        self.unit, self.info = item.unit, item.info
         self.grey = _fixed(item.windowed(MODEL_WINDOW))
         self._prepared: dict[int, tuple[np.ndarray, Frame]] = {}
 
@@ -58,6 +59,17 @@ class View:
         """``body`` on the pixels of ``small``, bool."""
         return _fixed(cv2.resize(self.body.view(np.uint8), self.small.shape[::-1], interpolation=cv2.INTER_AREA) > 0)
 
+    @cached_property
+    def small_lungs(self) -> np.ndarray:
+        """`lungapp.anatomy.lung_mask` of ``small``, whose outline nobody needs to the slice's own pixel."""
+        return _fixed(lung_mask(self.small, self.small_body))
+
+    @cached_property
+    def lungs(self) -> np.ndarray:
+        """``small_lungs`` on the slice's own pixels."""
+        lungs = cv2.resize(self.small_lungs.view(np.uint8), self.grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        return _fixed(lungs.view(bool) & self.body)
+
     def prepare(self, size: int) -> tuple[np.ndarray, Frame]:
         """`prepare` for a model whose input is ``size`` pixels square."""
         if size not in self._prepared:
@@ -68,15 +80,31 @@ class View:
         return self._prepared[size]
 
 
+class _Kept:
+    """A slice's view, for as long as the slice itself is there."""
+
+    def __init__(self, item: Slice) -> None:
+        self.view: View | None = View(item)
+        self._item = weakref.ref(item, self._forget)
+
+    def of(self, item: Slice) -> View | None:
+        return self.view if self._item() is item else None  # a slice never changes
+
+    def _forget(self, _: object) -> None:
+        self.view = None
+
+
 _last = threading.local()
 
 
 def view(item: Slice) -> View:
     """The `View` of ``item``; each thread remembers its last one, since one slice is asked about several times."""
-    known: View | None = getattr(_last, "view", None)
-    if known is None or known.item is not item:  # a slice never changes
-        known = _last.view = View(item)
-    return known
+    kept: _Kept | None = getattr(_last, "kept", None)
+    if known := kept and kept.of(item):
+        return known
+    _last.kept = kept = _Kept(item)
+    assert kept.view is not None
+    return kept.view
 
 
 def shrink(grey: np.ndarray) -> np.ndarray:

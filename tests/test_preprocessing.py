@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import cv2
@@ -166,6 +168,15 @@ def test_every_slice_of_the_dataset_shows_its_body(dataset):
         grey = read_slice(path).windowed(MODEL_WINDOW)
         assert body_mask(grey).mean() > 0.2
         assert lung_mask(grey).sum() > 0.05 * body_mask(grey).sum()
+
+
+def test_what_is_remembered_of_a_slice_goes_with_it(thorax):
+    item = Slice(thorax.pixels, "HU")
+    seen = weakref.ref(view(item))
+    assert seen() is view(item)
+    del item
+    gc.collect()
+    assert seen() is None
 
 
 def test_a_slice_is_looked_at_once_and_what_is_remembered_cannot_change(thorax, monkeypatch):

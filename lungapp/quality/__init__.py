@@ -81,7 +81,7 @@ def _judge(seen: View) -> list[Finding]:
     codes = broken(found, known_window=True)
     if not codes:
         return _distance(seen)
-    if seen.item.unit == "grey":
+    if seen.unit == "grey":
         other = _as_in_models_window(seen.small, found)
         if other is not None and not broken(measure(other), known_window=False):
             message = mark(
@@ -125,7 +125,7 @@ def _distance(seen: View) -> list[Finding]:
 
 
 def _annotations(seen: View) -> list[Finding]:
-    info = seen.item.info
+    info = seen.info
     if info.burned_in or info.colour > FEW_COLOURS or rows_of_text(seen.grey, seen.body):
         message = mark(
             "Text or marks seem to be part of the picture. They may name the patient, and the models were not trained "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lungapp.anatomy import BODY_LEVEL, around, lung_mask
+from lungapp.anatomy import BODY_LEVEL, around
 from lungapp.preprocessing import View
 
 LEVELS = 256
@@ -100,7 +100,7 @@ def measure(seen: View) -> Measures:
     if not area:
         return Measures(**first)
     outline = _of_outline(grey, body.view(np.uint8), area)
-    lungs = lung_mask(seen.small, body)
+    lungs = seen.small_lungs
     near = around(body, EDGE)  # all that follows lies in the body
     grey, inside, lungs = grey[near], body[near].view(np.uint8), lungs[near].view(np.uint8)
     of_body, of_lungs = _counts(grey, inside), _counts(grey, lungs)
