@@ -47,7 +47,15 @@ def plural(one: str, many: str, /, n: int, **values: Any) -> Text:
     return Text(one, many, n=n, **values)
 
 
-def joined(texts: Sequence[str], between: str = " ") -> Text:
+def joined(texts: Sequence[str]) -> Text:
     """``texts`` after one another."""
     values = {f"part{place}": text for place, text in enumerate(texts)}
-    return Text(between.join(f"{{{name}}}" for name in values), **values)
+    return Text(" ".join(f"{{{name}}}" for name in values), **values)
+
+
+def listed(texts: Sequence[str]) -> Text:
+    """One or more ``texts`` with a comma between them, as the language has it."""
+    first, *rest = texts
+    if rest:
+        return Text("{first}, {rest}", first=first, rest=listed(rest))
+    return first if isinstance(first, Text) else Text(first)

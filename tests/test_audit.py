@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from examples.phantoms import phantom
+from lungapp.audit_sentences import CHANGES, HIDDEN, PARTS, SENTENCES, VISIBLE, recognise
 from lungapp.cards import shipped
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS
 from lungapp.settings import WEIGHTS
 from lungapp.slices import Slice
+from lungapp.texts import Text
 from train import audit as command
 from train.audit import attention, audit, condition_figures, predict_conditions, share_inside, table, with_audit
 from train.audit_document import DOCUMENT, render_document
 from train.audit_plots import condition_groups, draw_conditions, plot_audit
-from train.audit_words import AIM, HARMLESS, HIDDEN, VISIBLE, WELL, words
+from train.audit_words import AIM, WELL, words
 from train.conditions import (
     BORDER,
     CONDITIONS,
@@ -72,7 +74,7 @@ def test_a_condition_changes_a_copy_and_stays_an_input(name, batch):
 
 def test_conditions_are_the_pages(batch):
     named = {code for members in condition_groups().values() for code in members}
-    assert named == set(CONDITIONS) == {"clean", *HIDDEN, *VISIBLE, *HARMLESS}
+    assert named == set(CONDITIONS) == {"clean", *HIDDEN, *VISIBLE, *CHANGES}
 
 
 def test_the_lung_region_takes_in_a_mass_at_the_pleura():
@@ -368,6 +370,30 @@ def test_words_compare_with_the_weights_before():
     same = words({**now, "before": now})
     assert any(line.startswith("The change of training moved none") for line in same)
     assert not any("change of training" in line for line in words(now))
+
+
+def test_every_sentence_is_recognised_by_the_page():
+    """With every template among them, so that none can change on one side alone."""
+    aucs = (0.97, 0.8, 0.55, 0.2)
+    audits = [figures(**dict.fromkeys(HIDDEN, auc)) for auc in aucs]
+    audits += [figures(**dict.fromkeys(VISIBLE, auc)) for auc in (0.99, 0.7)]
+    audits.append(figures(**dict.fromkeys(CHANGES, 0.8)))
+    audits += [{**figures(noise_only=0.5), "before": before} for before in (figures(), figures(noise_only=0.5))]
+    for share in (0.2, 0.4, 0.6):
+        audits.append({**figures(), "attention_inside_lungs": dict.fromkeys(LABELS, share)})
+    audits.append({**figures(), "lungs_share_of_body": {}})
+    mute = figures()
+    for code in HIDDEN:
+        mute["conditions"][code]["malignant_gap"] = 0.01
+    used = set()
+    for sentence in (sentence for found in [*audits, mute] for sentence in words(found)):
+        known = recognise(sentence)
+        assert isinstance(known, Text)
+        assert known == sentence
+        used |= {known.template, *(value.template for value in known.values.values() if isinstance(value, Text))}
+    assert used >= {*SENTENCES, *PARTS["said"]}
+    assert not isinstance(recognise("From the lungs alone it does well."), Text)
+    assert not isinstance(recognise("No change that leaves the lesion in sight (blur, fog) costs it much."), Text)
 
 
 def test_words_keep_to_the_figures_there_are():

@@ -18,11 +18,15 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from lungapp import locale
+from lungapp.audit_sentences import recognise
+from lungapp.cards import read_card, shipped
 from lungapp.errors import InputTooLarge, LungAppError, UnreadableInput
 from lungapp.locale import LANGUAGES, catalogs, extract, translate
 from lungapp.reading import read_slice
+from lungapp.settings import WEIGHTS
 from lungapp.texts import Text, joined, plural
 from lungapp.ui import build_demo, messages
+from lungapp.ui.audit import audit_section
 from lungapp.ui.language import current, negotiate, say, speaking
 from lungapp.ui.speaking import Speaking
 from tests.fakes import SERVER_WARNINGS, FakeEngine
@@ -38,6 +42,7 @@ WORDS = {
     "{n} slice": "{n} coupe",
     "Research use only. Not a medical device, not for diagnosis or treatment.": "Recherche uniquement.",
     "Intended use": "Usage prévu",
+    "Remove this file": "Retirer ce fichier",
 }
 
 
@@ -183,10 +188,33 @@ def test_translations_keep_the_braces_and_the_markup(language: str) -> None:
     assert catalogs.faults(language) == []
 
 
-@pytest.mark.skip(reason="until the translators have filled the catalogs")
 @pytest.mark.parametrize("language", catalogs.OTHERS)
 def test_every_text_is_translated(language: str) -> None:
     assert catalogs.untranslated(language) == []
+
+
+@pytest.mark.parametrize("language", catalogs.OTHERS)
+def test_what_the_cards_say_of_the_audit_is_translated(language: str) -> None:
+    audits = [card.data.get("audit", {}) for card in (read_card(spec, WEIGHTS) for spec in shipped(WEIGHTS))]
+    sentences = [sentence for audit in audits for sentence in audit.get("words", [])]
+    assert sentences
+    for sentence in sentences:
+        known = recognise(sentence)
+        assert known == sentence
+        assert translate(known, language) != sentence
+
+
+def test_an_unknown_sentence_of_a_card_is_marked_as_english() -> None:
+    card = {"audit": {"conditions": {"clean": {"auc_malignant": 0.9}}, "words": ["It likes <b>rulers</b>."]}}
+    told = speaking("fr", lambda: audit_section("CNN", card))
+    assert '<li lang="en">It likes &lt;b&gt;rulers&lt;/b&gt;.</li>' in told
+
+
+def test_gradios_names_for_screen_readers_are_brought_along(few_words: None) -> None:
+    visitor = client()
+    french = visitor.get("/", headers={"accept-language": "fr"}).text
+    assert '["Remove this file", "Retirer ce fichier"]' in french
+    assert "MutationObserver" not in visitor.get("/", headers={"accept-language": "en"}).text
 
 
 @pytest.mark.parametrize("language", catalogs.OTHERS)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lungapp import audit_sentences as say
+from lungapp.audit_sentences import CHANGES, HIDDEN, VISIBLE, WITHIN
 from lungapp.registry import LABELS
+from lungapp.texts import Text, listed
 
 WELL = 0.9
 """Malignant AUC from which a model tells malignant slices from the others."""
@@ -28,31 +31,6 @@ COSTLY = {"auc_malignant": 0.05, "balanced_accuracy": 0.1}
 
 EVEN = 1.25
 """A map lies in the lungs more, or less, than an even one would, from this ratio on."""
-
-HIDDEN = {
-    "lungs_masked_out": ("With the lungs masked out", "what lies outside the lungs"),
-    "border_only": ("From a band along the body's edge alone", "the body's edge, with its outline,"),
-    "noise_only": ("From the noise alone", "the scanner's noise"),
-}
-"""Conditions that show no lesion in the lungs: how a sentence on them begins, and what they do show."""
-
-VISIBLE = {
-    "lungs_only": "From the lungs alone",
-    "noise_equalised": "With the noise made equal",
-    "lungs_only_noise_equalised": "From the lungs alone and with the noise made equal",
-}
-"""Conditions that keep the lungs and take away something that ought not to count."""
-
-HARMLESS = {
-    "window_wide": "a wider window",
-    "window_narrow": "a narrower window",
-    "blur": "blur",
-    "noise": "more noise",
-    "rotation": "rotation",
-    "flip": "mirroring",
-    "jpeg_50": "JPEG at quality 50",
-    "jpeg_20": "JPEG at quality 20",
-}
 
 Figures = Mapping[str, Mapping[str, Any]]
 
@@ -81,7 +59,7 @@ def _clean(figures: Figures) -> list[str]:
     balanced = figures.get("clean", {}).get("balanced_accuracy")
     if own is None or balanced is None:
         return []
-    return [f"On the slices as they are: malignant AUC {own:.2f}, balanced accuracy {balanced:.2f}."]
+    return [Text(say.CLEAN, own=own, balanced=balanced)]
 
 
 def _hidden(code: str, figures: Figures) -> list[str]:
@@ -91,97 +69,74 @@ def _hidden(code: str, figures: Figures) -> list[str]:
     opening, shown = HIDDEN[code]
     gap = figures[code].get("malignant_gap")
     if gap is not None and abs(gap) < SLIGHT:
-        points = f"{100 * abs(gap):.1f} percentage points"
-        said = f"its malignant probability differs by {points} between malignant slices and the others (AUC {own:.2f})"
-        said += f": it makes next to nothing of {shown.rstrip(',')}"
-    elif own >= WELL:
-        said = f"it still tells malignant slices from the others (AUC {own:.2f}): {shown} is enough for it"
+        return [Text(say.MUTE, opening=opening, points=100 * abs(gap), own=own, shown=shown)]
+    if own >= WELL:
+        template = say.ENOUGH
     elif own >= HARDLY:
-        said = f"it still tells malignant slices from the others in part (AUC {own:.2f}): {shown} helps it"
+        template = say.HELPS
     elif own > 1 - HARDLY:
-        said = f"it hardly tells malignant slices from the others (AUC {own:.2f}): {shown} is not enough for it"
+        template = say.NOT_ENOUGH
     else:
-        said = f"it ranks malignant slices below the others (AUC {own:.2f}): it goes by {shown}, the wrong way round"
-    return [f"{opening} {said}."]
+        template = say.BACKWARDS
+    return [Text(template, opening=opening, own=own, shown=shown)]
 
 
 def _visible(code: str, figures: Figures) -> list[str]:
     own, clean = _auc(figures, code), _auc(figures, "clean")
     if own is None or clean is None:
         return []
-    opening = VISIBLE[code]
-    if abs(own - clean) <= NOTED:
-        said = f"it does as well as on the whole slice (malignant AUC {own:.2f}, there {clean:.2f})"
-    elif own > clean:
-        said = f"its malignant AUC rises from {clean:.2f} to {own:.2f}"
-    else:
-        said = (
-            f"its malignant AUC falls from {clean:.2f} to {own:.2f}: "
-            "it leans on what was taken away, or the change itself puts it off"
-        )
+    template = say.AS_WELL if abs(own - clean) <= NOTED else say.RISES if own > clean else say.FALLS
+    said = Text(template, opening=VISIBLE[code], own=own, clean=clean)
     if code == "lungs_only_noise_equalised":
-        said += f"; it should reach {AIM:.2f} and {'does' if own >= AIM else 'does not'}"
-    return [f"{opening} {said}."]
+        return [Text(say.REACHES if own >= AIM else say.MISSES, said=said, aim=AIM)]
+    return [Text(say.ENDED, said=said)]
 
 
 def _harmless(figures: Figures) -> list[str]:
     clean = figures.get("clean", {})
     costly = []
-    measured = [code for code in HARMLESS if code in figures]
+    measured = [code for code in CHANGES if code in figures]
     for code in measured:
         pairs = {metric: (clean.get(metric), figures[code].get(metric)) for metric in COSTLY}
         if any(
             was is not None and now is not None and was - now > COSTLY[metric] for metric, (was, now) in pairs.items()
         ):
-            costly.append(HARMLESS[code])
+            costly.append(CHANGES[code])
     if not measured:
         return []
-    points = {
-        metric: f"{most:.2f} of {metric.replace('auc_malignant', 'malignant AUC')}" for metric, most in COSTLY.items()
-    }
-    limit = f"more than {' or '.join(points.values()).replace('_', ' ')}"
-    if costly:
-        return [f"Of the changes that leave the lesion in sight, these cost it {limit}: {', '.join(costly)}."]
-    names = ", ".join(HARMLESS[code] for code in measured)
-    return [f"No change that leaves the lesion in sight ({names}) costs it {limit}."]
+    changes = listed(costly or [CHANGES[code] for code in measured])
+    auc, balanced = COSTLY["auc_malignant"], COSTLY["balanced_accuracy"]
+    return [Text(say.COSTLY if costly else say.HARMLESS, changes=changes, auc=auc, balanced=balanced)]
 
 
 def _attention(audit: Mapping[str, Any]) -> list[str]:
     inside, size = audit.get("attention_inside_lungs", {}), audit.get("lungs_share_of_body", {})
-    sentences = []
+    sentences: list[str] = []
     for label in LABELS:
         if label not in inside:
             if label in size:
-                sentences.append(f"On {label} slices the Grad-CAM map for {label} is blank throughout.")
+                sentences.append(Text(say.BLANK, label=label))
             continue
-        said = f"On {label} slices Grad-CAM puts {_percent(inside[label])} of its mass inside the lungs"
-        if label in size:
-            ratio = inside[label] / size[label] if size[label] else 0.0
-            how = "more than" if ratio > EVEN else "less than" if ratio < 1 / EVEN else "about as much as"
-            said += f", which are {_percent(size[label])} of the body: {how} an even map would"
-        sentences.append(f"{said}.")
+        share = 100 * inside[label]
+        if label not in size:
+            sentences.append(Text(say.INSIDE, label=label, inside=share))
+            continue
+        ratio = inside[label] / size[label] if size[label] else 0.0
+        template = say.MORE if ratio > EVEN else say.LESS if ratio < 1 / EVEN else say.EVEN
+        sentences.append(Text(template, label=label, inside=share, size=100 * size[label]))
     return sentences
 
 
 def _changed(figures: Figures, before: Figures) -> list[str]:
-    pairs = {code: (_auc(before, code), _auc(figures, code)) for code in (*HIDDEN, "lungs_only_noise_equalised")}
+    pairs = {code: (_auc(before, code), _auc(figures, code)) for code in WITHIN}
     known = {code: (was, now) for code, (was, now) in pairs.items() if was is not None and now is not None}
     if not known:
         return []
-    openings = {**{code: opening for code, (opening, _) in HIDDEN.items()}, **VISIBLE}
     moved = [
-        f"{_lower(openings[code])} from {was:.2f} to {now:.2f}"
+        Text(say.MOVE, where=WITHIN[code], was=was, now=now)
         for code, (was, now) in known.items()
         if abs(now - was) > NOTED
     ]
     if not moved:
-        return [f"The change of training moved none of these malignant AUCs by more than {NOTED:.2f}."]
-    return [f"The change of training took the malignant AUC {', '.join(moved)}."]
-
-
-def _lower(text: str) -> str:
-    return text[0].lower() + text[1:]
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
+        return [Text(say.UNMOVED, noted=NOTED)]
+    return [Text(say.MOVED, moves=listed(moved))]

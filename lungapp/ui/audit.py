@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
-from lungapp.texts import mark
+from lungapp.audit_sentences import recognise
+from lungapp.texts import Text, mark
 from lungapp.ui.charts import Dot, draw_dots
 from lungapp.ui.figures import DECIMAL, find, to_figure
 from lungapp.ui.language import say, say_html
@@ -126,8 +128,13 @@ def _words(title: str, groups: dict[str, list[Dot]]) -> str:
 def _sentences(card: dict[str, Any]) -> str:
     words = find(card, "audit", "words")
     sentences = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
-    rows = "".join(f"<li>{say_html(sentence)}</li>" for sentence in sentences)
+    rows = "".join(map(_sentence, sentences))
     return f'<h4>{say_html("In words")}</h4><ul class="la-words">{rows}</ul>' if rows else ""
+
+
+def _sentence(english: str) -> str:
+    known = recognise(english)
+    return f"<li>{say_html(known)}</li>" if isinstance(known, Text) else f'<li lang="en">{escape(known)}</li>'
 
 
 def _attention(card: dict[str, Any]) -> str:
@@ -140,7 +147,7 @@ def _attention(card: dict[str, Any]) -> str:
     ]
     if not said:
         return ""
-    told = say_html("Share of the model's attention that lies inside the lungs: {shares}.", shares=", ".join(said))
+    told = say_html("Share of the model's attention that lies inside the lungs: {shares}.", shares=say(", ").join(said))
     return f"<p>{told}</p>"
 
 

@@ -173,4 +173,4 @@ def _describe(entry: Any, bins: list[dict[str, Any]]) -> str:
     said = [say("calibration error {error}", error=error.show("ece" in DECIMAL))] if error else []
     if slices:
         said.append(say("too sure for {share} of the slices", share=percent(too_sure / slices)))
-    return ", ".join(said)
+    return say(", ").join(said)

@@ -75,9 +75,11 @@ def header() -> str:
         for code, name in LANGUAGES.items()
     )
     told = say("Scores a chest CT slice as normal, benign or malignant, and shows where the model looked.")
+    warning = say_html("Choosing a language loads the page anew: a file that is open is closed.")
     return (
         f'<header class="la-header"><div><h1>LungApp</h1><p>{escape(told)}</p></div>'
-        f'<nav class="la-languages" aria-label="{say_html("Language")}"><ul>{links}</ul></nav></header>'
+        f'<nav class="la-languages" aria-label="{say_html("Language")}" title="{warning}">'
+        f"<ul>{links}</ul></nav></header>"
     )
 
 

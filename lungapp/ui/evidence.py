@@ -27,7 +27,7 @@ def model_evidence(title: str, card: Card) -> str:
     body = "".join(pieces.values())
     note = ""
     if missing:
-        names = ", ".join(map(say, missing))
+        names = say(", ").join(map(say, missing))
         note = f"<p>{say_html('Not measured, or not on this card: {names}.', names=names)}</p>"
     return (
         f'<div class="la-models"><h2>{say_html(title)}</h2><div class="la-columns la-halves">{body}</div>{note}</div>'
@@ -68,7 +68,7 @@ def how_run(cards: list[Card]) -> str:
     ]
     if not any(parts):
         return ""
-    text = say_html("It was run {how}.", how=", ".join(part for part in parts if part))
+    text = say_html("It was run {how}.", how=say(", ").join(part for part in parts if part))
     served = _range([find(card, "input", "size") for card in cards])
     if size and served and served != size:
         other = say_html(
@@ -179,7 +179,7 @@ def _history_chart(title: str, rows: list[Card], key: str, breaks: list[float]) 
         curve=HISTORY[key],
         model=title,
         count=len(rows),
-        ends=", ".join(said),
+        ends=say(", ").join(said),
     )
     return draw_lines(words, lines, say("Epoch"), say(HISTORY[key]), breaks=breaks)
 

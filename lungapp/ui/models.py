@@ -61,7 +61,7 @@ def _facts(card: dict[str, Any]) -> str:
     stated = {
         mark("Parameters"): _count(card, "parameters"),
         mark("Input"): say("{size} x {size} pixels", size=size) if is_number(size) else None,
-        mark("Mean of"): ", ".join(map(say, titles(members).values())) if isinstance(members, dict) else None,
+        mark("Mean of"): say(", ").join(map(say, titles(members).values())) if isinstance(members, dict) else None,
         mark("Pretraining"): find(card, "pretraining"),
         mark("Started from"): find(card, "teacher", "model"),
         mark("Trained on"): find(card, "data", "dataset"),

@@ -189,4 +189,4 @@ ABOVE = {
 def _listed(names: list[str]) -> str:
     if len(names) == 1:
         return names[0]
-    return say("{others} and {last}", others=", ".join(names[:-1]), last=names[-1])
+    return say("{others} and {last}", others=say(", ").join(names[:-1]), last=names[-1])

@@ -124,8 +124,8 @@ def _caveats(series: SeriesAnalysis) -> str:
 
 def _counts(series: SeriesAnalysis) -> str:
     found = series.aggregate
-    classes = ", ".join(f"{count} {say(label)}" for label, count in found.labels.items())
-    states = ", ".join(f"{count} {say(STATE[state]).lower()}" for state, count in found.states.items() if count)
+    classes = say(", ").join(f"{count} {say(label)}" for label, count in found.labels.items())
+    states = say(", ").join(f"{count} {say(STATE[state]).lower()}" for state, count in found.states.items() if count)
     pace = say("{pace:.1f} slices a second", pace=len(series.rows) / series.seconds) if series.seconds else ""
     slices = say(plural("{n} slice", "{n} slices", len(series.rows)))
     facts = {

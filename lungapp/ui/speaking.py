@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lungapp.cookies import header, read_cookies, set_cookie
 from lungapp.locale import RIGHT_TO_LEFT
+from lungapp.ui import labels
 from lungapp.ui.language import COOKIE, PARAMETER, _current, negotiate
 
 YEAR = 365 * 24 * 3600
@@ -75,6 +76,7 @@ class _Marked:
         direction = "rtl" if self._language in RIGHT_TO_LEFT else "ltr"
         opening = f'<html lang="{self._language}" dir="{direction}"'.encode()
         # Gradio picks its own words (the upload area, waiting, errors) by what the browser says of itself.
-        script = f'<script>Object.defineProperty(navigator,"language",{{get:()=>"{self._language}"}})</script>'
+        own = f'Object.defineProperty(navigator,"language",{{get:()=>"{self._language}"}});'
+        script = f"<script>{own}\n{labels.script(self._language)}</script>"
         body = OPENING.sub(opening, body, count=1)
         return body.replace(b"<head>", b"<head>" + script.encode(), 1)

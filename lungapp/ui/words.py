@@ -231,7 +231,7 @@ def receipt(info: SliceInfo) -> tuple[str, ...]:
     """What of a file was left behind, and what becomes of the rest."""
     kept = say("Only the pixels, their size and spacing, and the file's display window were read.")
     if info.dropped:
-        names = ", ".join(map(say, info.dropped))
+        names = say(", ").join(map(say, info.dropped))
         left = say("Left behind unread, as it could identify someone: {names}.", names=names)
     else:
         left = say("Nothing else was found in the file that could identify someone.")

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,38 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
         seen.page.context.close()
         assert seen.errors == []
         assert seen.foreign == [], "the page must not fetch anything from elsewhere"
+
+
+@pytest.fixture
+def speaker(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Open an address in a browser that asks for a language."""
+    visits: list[Visit] = []
+
+    def open_page(address: str, language: str, width: int = 1280) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": 844}, locale=language)
+        seen = Visit(context.new_page())
+        seen.page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
+        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        seen.page.goto(address)
+        seen.page.locator(".la-empty").first.wait_for(timeout=30_000)
+        visits.append(seen)
+        return seen.page
+
+    yield open_page
+    for seen in visits:
+        seen.page.context.close()
+        assert seen.errors == []
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script of axe-core, as the package axe-playwright-python brings it."""
+    if not find_spec("axe_playwright_python"):
+        reason = "No axe-core: pip install -r requirements-dev.txt"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    from axe_playwright_python.base import AXE_FILE_PATH
+
+    return AXE_FILE_PATH.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

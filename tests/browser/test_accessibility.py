@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from lungapp.ui import EXAMPLES
+from tests.browser.axe import check
 from tests.browser.conftest import Visit
 from tests.fakes import SERVER_WARNINGS
 
@@ -22,31 +21,6 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 Open = Callable[..., Visit]
 
 WAIT = 60_000
-GRAVE = ("serious", "critical")
-RUN = "async () => (await axe.run(document, { resultTypes: ['violations'] })).violations"
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The script of axe-core, as the package axe-playwright-python brings it."""
-    if not find_spec("axe_playwright_python"):
-        reason = "No axe-core: pip install -r requirements-dev.txt"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    from axe_playwright_python.base import AXE_FILE_PATH
-
-    return AXE_FILE_PATH.read_text(encoding="utf-8")
-
-
-def check(page: Page, axe: str) -> None:
-    """Run axe-core on the page as it stands."""
-    page.evaluate(axe)
-    found = [
-        f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
-        for violation in page.evaluate(RUN)
-        for node in violation["nodes"]
-        if violation["impact"] in GRAVE
-    ]
-    assert found == [], "\n".join(found)
 
 
 def wait_for_the_test(page: Page) -> None:

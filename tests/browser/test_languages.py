@@ -7,12 +7,11 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from lungapp import locale
 from lungapp.registry import MODELS
-from lungapp.ui import EXAMPLES
-from tests.browser.conftest import Visit
+from lungapp.ui import EXAMPLES, labels
 from tests.fakes import SERVER_WARNINGS, FakeEngine, serve
 
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
@@ -66,27 +65,6 @@ def address() -> Iterator[str]:
             yield url
 
 
-@pytest.fixture
-def speaker(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Open an address in a browser that asks for a language."""
-    visits: list[Visit] = []
-
-    def open_page(address: str, language: str, width: int = 1280) -> Page:
-        context = chromium.new_context(viewport={"width": width, "height": 844}, locale=language)
-        seen = Visit(context.new_page())
-        seen.page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
-        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        seen.page.goto(address)
-        seen.page.locator(".la-empty").first.wait_for(timeout=30_000)
-        visits.append(seen)
-        return seen.page
-
-    yield open_page
-    for seen in visits:
-        seen.page.context.close()
-        assert seen.errors == []
-
-
 def left_in_english(page: Page) -> set[str]:
     """Words that are shown without having come through a catalog."""
     left = set()
@@ -99,7 +77,9 @@ def left_in_english(page: Page) -> set[str]:
         for name in sorted(NAMES, key=len, reverse=True):
             text = text.replace(name, " ")
         left |= set(re.findall(r"[A-Za-z]{3,}[^\n]*", text))
-    return left
+    names = page.locator("[aria-label]").evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
+    gradios = [name.partition("{")[0] for name in labels.NAMES]
+    return left | {name for name in names if name.startswith(tuple(gradios))}
 
 
 def analyse(page: Page) -> None:

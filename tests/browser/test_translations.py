@@ -1,0 +1,73 @@
+"""The page in the words of the real catalogs: what a reader of each language sees, hears and is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lungapp.ui import EXAMPLES
+from tests.browser.axe import check
+from tests.fakes import SERVER_WARNINGS
+
+pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
+
+Speaker = Callable[..., Page]
+
+WAIT = 30_000
+
+WORDS = {
+    "fr": ("Pas encore de coupe", "Malin", "un document PDF", "Tableau de toutes les coupes", "Retirer ce fichier"),
+    "es": (
+        "Aún no hay ningún corte",
+        "Maligno",
+        "un documento PDF",
+        "Tabla de todos los cortes",
+        "Quitar este archivo",
+    ),
+    "ar": ("لا مقطع بعد", "خبيث", "مستند PDF", "جدول جميع المقاطع", "إزالة هذا الملف"),
+}
+"""Nothing open, the class, a stranger's kind, the series' table, Gradio's button beside a file."""
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_a_result_and_an_error(speaker: Speaker, fake_address: str, language: str) -> None:
+    empty, malignant, stranger, _, remove = WORDS[language]
+    page = speaker(f"{fake_address}/?lang={language}", "en")
+    expect(page.locator("#la-answer h2")).to_have_text(empty)
+    page.locator("#la-file input[type=file]").set_input_files(EXAMPLES / "phantom-mass.png")
+    page.locator(".la-supported").wait_for(timeout=WAIT)
+    expect(page.locator("#la-answer h2")).to_contain_text(malignant)
+    expect(page.locator("#la-file").get_by_role("button", name=remove)).to_be_visible()
+    page.goto(f"{fake_address}/?lang={language}")
+    page.locator(".la-empty").first.wait_for(timeout=WAIT)
+    pdf = {"name": "x.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4 nothing"}
+    page.locator("#la-file input[type=file]").set_input_files(pdf)  # type: ignore[arg-type]
+    expect(page.locator(".la-failure")).to_contain_text(stranger, timeout=WAIT)
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_a_series(speaker: Speaker, fake_address: str, language: str) -> None:
+    page = speaker(f"{fake_address}/?lang={language}", "en")
+    page.get_by_role("tab").nth(1).click()
+    names = ("clear", "mass", "nodule")
+    page.locator("#la-series-file input[type=file]").set_input_files(
+        [EXAMPLES / f"phantom-{name}.png" for name in names]
+    )
+    page.locator(".la-waiting").wait_for(timeout=WAIT)
+    page.locator("#la-series-button").click()
+    page.locator("#la-series-table table").wait_for(timeout=WAIT)
+    expect(page.locator("#la-series-table")).to_contain_text(WORDS[language][3])
+
+
+def test_arabic_is_accessible(speaker: Speaker, fake_address: str, axe: str) -> None:
+    page = speaker(f"{fake_address}/?lang=ar", "en")
+    page.locator("#la-file input[type=file]").set_input_files(EXAMPLES / "phantom-mass.png")
+    page.locator(".la-supported").wait_for(timeout=WAIT)
+    page.wait_for_timeout(500)  # what fades in is not of its colour yet
+    check(page, axe)
+    for place in range(1, page.get_by_role("tab").count()):
+        page.get_by_role("tab").nth(place).click()
+        page.wait_for_timeout(600)
+        check(page, axe)
