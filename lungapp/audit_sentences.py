@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Sequence
+from typing import Any
 
 from lungapp.registry import LABELS
 from lungapp.texts import Text, listed, mark
@@ -132,7 +133,7 @@ def _match(template: str, words: str) -> Text | None:
     found = re.fullmatch(_pattern(template), words)
     if not found:
         return None
-    values: dict[str, float | Text] = {}
+    values: dict[str, Any] = {}
     for name, part in found.groupdict().items():
         value = _value(name, part)
         if value is None:
