@@ -166,7 +166,7 @@ def test_the_audit_shows_its_words_and_figures_also_of_a_change_it_does_not_know
     card = without(full_card("resnet50"), "audit", "before")
     card["audit"]["conditions"]["salt_and_pepper"] = {"auc_malignant": 0.66}
     text = model_evidence("ResNet-50", card)
-    assert "<li>It leans on noise.</li><li>Blur costs it little.</li>" in text
+    assert '<li lang="en">It leans on noise.</li><li lang="en">Blur costs it little.</li>' in text
     assert "61 % for normal, 55 % for benign, 72 % for malignant" in text
     assert rows_of(text)["Salt and pepper"] == ["0.660", "not measured", "not measured", "not measured"]
     assert rows_of(text)["Only the lungs"] == ["0.930", "not measured", "70 %", "76 %"]
