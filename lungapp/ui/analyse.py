@@ -180,7 +180,7 @@ def offered(records: Records) -> list[tuple[str, str]]:
 
 def describe(spec: ModelSpec, records: Records) -> str:
     """A model's name and nature in a line, and whether it can be asked."""
-    said = f"{spec.title}: {say(spec.summary)}"
+    said = say("{name}: {said}", name=spec.title, said=spec.summary)
     return said if spec.name in records else f"{said} {say('Not available: no weights here.')}"
 
 

@@ -121,7 +121,7 @@ def _words(title: str, groups: dict[str, list[Dot]]) -> str:
             else say("{name} {now}, before {before:.3f}", name=dot.name, now=dot.shown, before=dot.before)
             for dot in dots
         )
-        parts.append(f"{name}: {say('; ').join(rows)}.")
+        parts.append(say("{name}: {said}", name=name, said=f"{say('; ').join(rows)}."))
     return f"{say('AUC of {model} for malignant under changes of the picture.', model=title)} {' '.join(parts)}"
 
 

@@ -48,7 +48,9 @@ def reliability_section(title: str, card: Card) -> str:
         )
         for name, entries in bins.items()
     ]
-    said = say("; ").join(f"{say(name)}: {_describe(found[name], entries)}" for name, entries in bins.items())
+    said = say("; ").join(
+        say("{name}: {said}", name=name, said=_describe(found[name], entries)) for name, entries in bins.items()
+    )
     words = say("Reliability of {model}. {lines}.", model=title, lines=said)
     chart = draw_lines(words, lines, say("Probability it gave"), say("Share right"), unit=True)
     note = say_html(

@@ -123,7 +123,7 @@ def roc_section(title: str, card: Card) -> str:
             shown = say("area {area}", area=area.show(decimal=True)) if area else say("area not measured")
             name = say(name)
             lines.append(Line(name, curve[0], curve[1], protocol == "image_level"))
-            areas.append(f"{name}: {shown}")
+            areas.append(say("{name}: {said}", name=name, said=shown))
         if lines:
             together = say("; ").join(areas)
             words = say("ROC curve of {model} for malignant against the rest. {areas}.", model=title, areas=together)

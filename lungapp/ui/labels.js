@@ -4,6 +4,7 @@
    sets such a name when it makes or changes a part, so every change of one is looked at; a name that is not known stays. */
 "use strict";
 ((words) => {
+  const ATTRIBUTES = ["aria-label", "title"];
   const exact = new Map(words);
   const open = words.map(([said, better]) => [...said.split("{label}"), better]).filter((entry) => entry.length === 3);
 
@@ -14,9 +15,11 @@
   }
 
   function rename(element) {
-    const said = element.getAttribute("aria-label");
-    const name = said && better(said);
-    if (name && name !== said) element.setAttribute("aria-label", name);
+    for (const attribute of ATTRIBUTES) {
+      const said = element.getAttribute(attribute);
+      const name = said && better(said);
+      if (name && name !== said) element.setAttribute(attribute, name);
+    }
   }
 
   new MutationObserver((changes) => {
@@ -25,8 +28,8 @@
       for (const added of change.addedNodes) {
         if (!(added instanceof Element)) continue;
         rename(added);
-        for (const element of added.querySelectorAll("[aria-label]")) rename(element);
+        for (const element of added.querySelectorAll("[aria-label], [title]")) rename(element);
       }
     }
-  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-label"] });
+  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ATTRIBUTES });
 })(WORDS);

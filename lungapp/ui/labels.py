@@ -15,6 +15,9 @@ NAMES = (
     mark("range slider for {label}"),
     mark("number input for {label}"),
     mark("Code input container"),
+    mark("Download"),
+    mark("Copy"),
+    mark("Copied"),
     mark("More tabs"),
     mark("Gradio footer navigation"),
 )

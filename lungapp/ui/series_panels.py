@@ -129,7 +129,7 @@ def _counts(series: SeriesAnalysis) -> str:
     pace = say("{pace:.1f} slices a second", pace=len(series.rows) / series.seconds) if series.seconds else ""
     slices = say(plural("{n} slice", "{n} slices", len(series.rows)))
     facts = {
-        mark("Slices"): f"{slices}: {states}" if states else slices,
+        mark("Slices"): say("{name}: {said}", name=slices, said=states) if states else slices,
         mark("Predicted class"): classes,
         mark("Speed"): pace,
     }

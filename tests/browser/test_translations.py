@@ -71,3 +71,16 @@ def test_arabic_is_accessible(speaker: Speaker, fake_address: str, axe: str) -> 
         page.get_by_role("tab").nth(place).click()
         page.wait_for_timeout(600)
         check(page, axe)
+
+
+def test_arabic_runs_from_the_right_and_what_is_latin_from_the_left(speaker: Speaker, fake_address: str) -> None:
+    page = speaker(f"{fake_address}/?lang=ar", "en")
+    page.locator("#la-file input[type=file]").set_input_files(EXAMPLES / "phantom-nodule.dcm")
+    page.locator(".la-supported").wait_for(timeout=WAIT)
+    side, main = (page.locator(f"#la-desk > {name}").bounding_box() for name in (".la-side", ".la-main"))
+    assert side
+    assert main
+    assert side["x"] > main["x"]
+    ways = {"#la-file label": "rtl", "la-viewer input[type=number]": "ltr", "#la-map input[role=combobox]": "ltr"}
+    for place, way in ways.items():
+        assert page.locator(place).first.evaluate("element => getComputedStyle(element).direction") == way, place
