@@ -7,8 +7,9 @@ Starts the application on a free port, with a temporary folder of its own. Each 
 slice, is given the report and the overlay, and starts anew: in one request (``POST /api/analyse``), or Gradio's way
 (upload, ``/analyse``, answer, overlay; a soak goes that way, since it is the one that leaves files). Users, application
 and the raw pass share the machine, so what the users themselves cost is taken off the application. The raw pass is the
-frozen graph alone on inputs that lie ready in memory, in batches as large as the application's; it is timed before and
-after every row, with nobody else there, since machines drift.
+graph alone on inputs that lie ready in memory, in batches as large as the application's: in float32, the model as it
+was published, and in the precision that serves; it is timed before and after every row, with nobody else there, since
+machines drift.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -34,6 +36,10 @@ from benchmarks.cold_start import ROOT, free_port, wait_for
 from benchmarks.users import USERS, Outcome, crowd, pictures
 from lungapp.batching import MOST
 from lungapp.registry import DEFAULT_MODEL
+from lungapp.settings import Settings
+
+if TYPE_CHECKING:
+    from lungapp.inference import LoadedModel
 
 MIB = 2**20
 RAW_SECONDS = 4.0
@@ -95,37 +101,40 @@ class Raw:
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.rate()
 
-    def rate(self) -> float:
-        """Slices a second."""
+    def rate(self) -> np.ndarray:
+        """(2,) slices a second: in float32, and in the precision that serves."""
         assert self._process.stdin and self._process.stdout
         print("go", file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
+        return np.array(self._process.stdout.readline().split(), float)
 
     def close(self) -> None:
         self._process.communicate()
 
 
 def answer_raw(model: str) -> None:
-    """What `Raw` runs: a rate for every line that comes."""
+    """What `Raw` runs: the rates for every line that comes."""
     from lungapp.engine import Engine
     from lungapp.registry import get_spec
 
     spec = get_spec(model)
-    loaded = Engine()._model(spec)
+    both = [Engine(precision=precision)._model(spec) for precision in ("f32", Settings.from_env().precision)]
     batch = np.random.default_rng(0).random((MOST, *spec.input_shape), np.float32)
-    loaded.run_batch(batch)
-    for _ in sys.stdin:
+
+    def rate(loaded: LoadedModel) -> float:
         start, count = time.perf_counter(), 0
         while (elapsed := time.perf_counter() - start) < RAW_SECONDS:
             loaded.run_batch(batch)
             count += len(batch)
-        print(count / elapsed, flush=True)
+        return count / elapsed
+
+    for _ in sys.stdin:
+        print(*map(rate, both), flush=True)
 
 
 HEAD = (
-    "| Model | Way | Users | Raw /s | Served /s | Ratio | p50 s | p95 s | Errors | CPU ms: application | users | MiB |"
-    "\n"
-    "|" + 12 * " --- |"
+    "| Model | Way | Users | Raw f32 /s | Raw served /s | Served /s | of f32 | of the same | p50 s | p95 s | Errors "
+    "| CPU ms: application | users | MiB |\n"
+    "|" + 14 * " --- |"
 )
 
 
@@ -137,10 +146,12 @@ def level(app: Application, raw: Raw, model: str, way: str, users: int, seconds:
     processor, own = app.processor(), time.process_time()
     outcome = crowd(app.port, model, users, seconds, slices, way)
     processor, own = app.processor() - processor, time.process_time() - own
-    limit = (before + raw.rate()) / 2
+    limits = (before + raw.rate()) / 2
+    rates = " | ".join(f"{rate:.1f}" for rate in (*limits, outcome.rate))
+    ratios = " | ".join(f"{outcome.rate / limit:.2f}" for limit in limits)
     count = max(1, len(outcome.seconds))
     return (
-        f"| {model} | {way} | {users} | {limit:.1f} | {outcome.rate:.1f} | {outcome.rate / limit:.2f} "
+        f"| {model} | {way} | {users} | {rates} | {ratios} "
         f"| {outcome.percentile(50):.2f} | {outcome.percentile(95):.2f} | {_errors(outcome)} "
         f"| {1000 * processor / count:.1f} | {1000 * own / count:.1f} | {app.memory():.0f} |"
     )

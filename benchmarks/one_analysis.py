@@ -4,7 +4,7 @@
 
 - whole: from the bytes of a 512 x 512 PNG to the PNG of the overlay: read, gate, prepare, forward, maps, rendering.
 - (a) the usual way: ``model.predict``, then tf-keras-vis Gradcam, on the model input that lies ready.
-- (b) the bare forward pass: the served graph on the model input that lies ready.
+- (b) the bare forward pass: the served graph on the model input that lies ready, in the same precision.
 - (c) that graph on other runtimes: TensorFlow, ONNX Runtime, OpenVINO in each precision (`benchmarks.runtimes`).
 
 All take turns, so that a machine whose speed drifts slows all of them; ratios are those of the medians. Aims: whole at
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,7 +41,8 @@ from lungapp.reading import read_slice
 from lungapp.registry import ModelSpec
 from lungapp.rendering import render_grey, to_png
 from lungapp.report.picture import shown_overlay
-from lungapp.settings import PRECISIONS, WEIGHTS
+from lungapp.runtime import EXACT, FAST
+from lungapp.settings import WEIGHTS
 from lungapp.slices import Slice
 from train.frozen import frozen
 
@@ -75,27 +77,24 @@ def timed(step: Callable[[], T]) -> tuple[T, float]:
 def ways(
     engines: dict[str, Engine], spec: ModelSpec, file: Path, folder: Path, parts: dict[str, list[float]]
 ) -> dict[str, Step]:
-    """Everything that is compared, by its name; the whole in float32 notes its ``parts``."""
-    loaded = engines["f32"]._model(spec)
+    """Everything that is compared, by its name; the whole notes its ``parts``, by precision and name."""
     picture = to_input(read_slice(file), spec)
 
     def whole(precision: str) -> None:
         item, read = timed(lambda: read_slice(file))
         analysis = engines[precision].analyse(item, spec.name)
         _, drawn = timed(lambda: to_png(shown_overlay(analysis)))
-        if precision == "f32":
-            for name, ms in {"read": read, **analysis.timings_ms}.items():
-                if name in PARTS:
-                    parts[PARTS[name]].append(ms)
-            parts["rendering"].append(drawn)
+        for name, ms in {"read": read, **analysis.timings_ms}.items():
+            if name in PARTS:
+                parts[f"{precision} {PARTS[name]}"].append(ms)
+        parts[f"{precision} rendering"].append(drawn)
 
-    found: dict[str, Step] = {
-        "usual": usual_way(spec, picture),
-        "whole": lambda: whole("f32"),
-        "whole bf16": lambda: whole("bf16"),
-        "bare": lambda: loaded._pass(picture[None]),
-    }
-    graph = frozen(loaded.model, spec)
+    found: dict[str, Step] = {"usual": usual_way(spec, picture)}
+    for precision, engine in engines.items():
+        loaded = engine._model(spec)
+        found[f"whole {precision}"] = partial(whole, precision)
+        found[f"bare {precision}"] = partial(loaded._pass, picture[None])
+    graph = frozen(load_model(spec, WEIGHTS)[0], spec)
     found["tensorflow"] = lambda: graph(picture[None])
     (folder / f"{spec.name}.onnx").write_bytes(with_weights(spec.name))
     for way in WAYS:
@@ -129,10 +128,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
     started, load = time.strftime("%Y-%m-%d %H:%M"), os.getloadavg()[0]
-    engines = {precision: Engine(precision=precision) for precision in PRECISIONS}
+    engines = {precision: Engine(precision=precision) for precision in (EXACT, FAST)}
     print(f"{started}, {os.cpu_count()} cores, load before {load:.2f}; milliseconds, median of {repeats}\n")
-    print(_row("Model", "Whole", "in bf16", "(a) usual", "(b) bare", "(a) / whole", "in bf16", "whole / (b)", "Parts"))
-    print("|" + 9 * " --- |")
+    print(_row("Model", "Precision", "Whole", "(a) usual", "(b) bare", "(a) / whole", "whole / (b)", "Parts"))
+    print("|" + 8 * " --- |")
     runtimes = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -140,14 +139,18 @@ def main() -> None:
         file.write_bytes(to_png(render_grey(Slice(phantom("mass", seed=1), "HU"))))
         for spec in shipped(WEIGHTS):
             ms, parts = compare(engines, spec, file, folder, repeats)
-            shown = [f"{ms[way]:.1f}" for way in ("whole", "whole bf16", "usual", "bare")]
-            ratios = [f"{ms['usual'] / ms[way]:.1f}" for way in ("whole", "whole bf16")]
-            told = ", ".join(f"{part} {found:.1f}" for part, found in parts.items())
-            print(_row(spec.name, *shown, *ratios, f"{ms['whole'] / ms['bare']:.2f}", told), flush=True)
-            others = [f"{ms[way]:.1f}" for way in ("bare", "tensorflow", *WAYS)]
-            runtimes.append(_row(spec.name, *others, f"{ms['bare'] / ms['openvino f32']:.2f}"))
-    print("\n" + _row("Model", "(b) bare", "tensorflow", *WAYS, "(b) / OpenVINO f32"))
-    print("|" + (len(WAYS) + 4) * " --- |", *runtimes, sep="\n")
+            for precision in engines:
+                whole, bare = ms[f"whole {precision}"], ms[f"bare {precision}"]
+                shown = [f"{one:.1f}" for one in (whole, ms["usual"], bare, ms["usual"] / whole)]
+                told = [f"{part.split()[1]} {found:.1f}" for part, found in parts.items() if precision in part]
+                print(_row(spec.name, precision, *shown, f"{whole / bare:.2f}", ", ".join(told)), flush=True)
+            others = [f"{ms[way]:.1f}" for way in (f"bare {EXACT}", f"bare {FAST}", "tensorflow", *WAYS)]
+            ratios = [f"{ms[f'bare {way}'] / ms['openvino f32']:.2f}" for way in (EXACT, FAST)]
+            runtimes.append(_row(spec.name, *others, *ratios))
+    ratios = [f"(b) {way} / OpenVINO f32" for way in (EXACT, FAST)]
+    heads = (f"(b) {EXACT}", f"(b) {FAST}", "tensorflow", *WAYS, *ratios)
+    print("\n" + _row("Model", *heads))
+    print("|" + (len(heads) + 1) * " --- |", *runtimes, sep="\n")
 
 
 def _row(*cells: str) -> str:

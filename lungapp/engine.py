@@ -45,7 +45,7 @@ class Engine:
     """
 
     def __init__(self, weights: Path = WEIGHTS, precision: str = "f32", threads: int = 0) -> None:
-        """``precision`` and ``threads`` as for `lungapp.runtime.open_graph`."""
+        """``precision`` and ``threads`` as for `lungapp.inference.LoadedModel`."""
         self._weights, self._compute = Path(weights), (precision, threads)
         self._loaded: dict[str, LoadedModel] = {}
         self._failed: dict[str, str] = {}
@@ -248,7 +248,7 @@ def _mean(predictions: tuple[Prediction, ...], models: Sequence[LoadedModel], ca
         agreed = len({prediction.label for prediction in predictions}) == 1
         confident = agreed and all(prediction.status == "confident" for prediction in predictions)
         status = "confident" if confident else "uncertain"
-    return Prediction(ENSEMBLE, predictions[0].labels, mean, status)
+    return Prediction(ENSEMBLE, predictions[0].labels, mean, status, predictions[0].precision)
 
 
 def _maps(

@@ -13,7 +13,7 @@ from lungapp.batching import Batcher
 from lungapp.cards import checked_weights
 from lungapp.registry import ModelSpec
 from lungapp.results import Prediction
-from lungapp.runtime import open_graph
+from lungapp.runtime import fastest, open_graph
 from lungapp.saliency import class_weights, gradcam, shares
 from lungapp.weights_io import read_tensors
 
@@ -34,8 +34,9 @@ class Output(NamedTuple):
 
 
 class LoadedModel:
-    """The weights of ``spec`` in ``folder``, compiled and warmed; ``precision`` and ``threads`` as for `open_graph`.
+    """The weights of ``spec`` in ``folder``, compiled and warmed; ``threads`` as for `open_graph`.
 
+    ``precision`` is what it is computed in: "f32", "bf16", or "auto", which is `lungapp.runtime.fastest`.
     Safe under concurrent calls, which are taken together (`lungapp.batching`): one pass of the model runs at a time.
 
     Raises
@@ -46,8 +47,9 @@ class LoadedModel:
     def __init__(self, spec: ModelSpec, folder: Path, precision: str = "f32", threads: int = 0) -> None:
         self.spec, self._folder = spec, folder
         path, self.card = checked_weights(spec, folder)
+        self.precision = fastest() if precision == "auto" else precision
         tensors = read_tensors(path)
-        self._forward = open_graph(spec.name, tensors, precision, threads)
+        self._forward = open_graph(spec.name, tensors, self.precision, threads)
         self._queue = Batcher(self._pass)
         warm = self.run(np.zeros(spec.input_shape, np.float32))
         self._class_weights = class_weights(tensors, warm.features.shape[-1])
@@ -88,7 +90,7 @@ class LoadedModel:
         exponentials = np.exp(scaled - scaled.max())
         probabilities = exponentials / exponentials.sum()
         status = self.card.status_of(float(probabilities.max()))
-        return Prediction(self.spec.name, self.card.labels, probabilities, status)
+        return Prediction(self.spec.name, self.card.labels, probabilities, status, self.precision)
 
     def probabilities_of(self, label: str, pictures: np.ndarray) -> np.ndarray:
         """(n,) float: the calibrated probability of ``label`` for each of ``pictures`` (n, size, size, 1) float32."""

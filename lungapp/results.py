@@ -40,12 +40,14 @@ class Prediction:
     """Calibrated scores of one model (or of the ensemble).
 
     ``probabilities`` is (labels,) float, sums to 1, in the order of ``labels``, which came from the model's card.
+    ``precision`` is what they were computed in, "f32" or "bf16" (`lungapp.runtime`).
     """
 
     model: str
     labels: tuple[str, ...]
     probabilities: np.ndarray
     status: Status
+    precision: str = "f32"
 
     @property
     def label(self) -> str:

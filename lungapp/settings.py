@@ -14,7 +14,7 @@
     LUNGAPP_WEIGHTS_REPO     "owner/name" of a model repository on the Hub, instead of a folder (default none)
     LUNGAPP_WEIGHTS_REVISION its commit, 40 hexadecimal digits; demanded with it
     LUNGAPP_USERS            who may log in, see `lungapp.users`                 (default: no login)
-    LUNGAPP_PRECISION        "f32" or "bf16", faster where the processor has it, see docs/speed.md (default f32)
+    LUNGAPP_PRECISION        "auto": bf16 where the processor computes with it, else f32; or one of them (default auto)
     LUNGAPP_LOG              "off", "analyses" or "requests" (both), as lines of JSON on the error output (default off)
 
 An unset or empty variable means the default. Host and port are Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
@@ -50,8 +50,8 @@ RANGES: dict[str, tuple[int, int]] = {
 }
 """What each limit may be set to; ``max_pixels`` stays below the 179 million from which Pillow opens no image at all."""
 
-PRECISIONS = ("f32", "bf16")
-"""What the models may be computed in, the default first. bf16 moves probabilities by up to 0.011."""
+PRECISIONS = ("auto", "f32", "bf16")
+"""What the models may be computed in, the default first. bf16 moves probabilities by up to 0.0041 (docs/speed.md)."""
 
 LOGS = ("off", "analyses", "requests")
 """What may be logged, the default first; each includes the one before."""

@@ -46,6 +46,9 @@ CAVEATS = (
     "A probability is the model's, calibrated on validation slices of that dataset; it is not a patient's risk.",
 )
 
+ARITHMETIC = {"f32": "float32", "bf16": "bfloat16, which moves a probability by less than 0.005 from float32"}
+"""`Prediction.precision` in words."""
+
 OPERATING_POINTS = {"sensitivity_95": "95 % sensitivity", "specificity_95": "95 % specificity"}
 """A card's operating points: thresholds on the probability of malignant, chosen on validation slices."""
 
@@ -54,6 +57,7 @@ OPERATING_POINTS = {"sensitivity_95": "95 % sensitivity", "specificity_95": "95 
 class Provenance:
     """Which weights spoke and what their card says of thresholds; None where it does not say.
 
+    ``precision`` is what the model was computed in, "f32" or "bf16".
     ``confident_above`` is None too where no probability counts as confident, which ``never_confident`` tells apart.
     """
 
@@ -63,6 +67,7 @@ class Provenance:
     confident_above: float | None = None
     never_confident: bool = False
     thresholds: dict[str, float] | None = None
+    precision: str | None = None
 
 
 def now() -> datetime:
@@ -155,10 +160,10 @@ def provenances(analysis: Analysis | SeriesRow, cards: Sequence[ModelCard]) -> l
     """Of every model that spoke and has a card in ``cards``, in their order, and of the ensemble where it spoke."""
     by_name = {card.name: card for card in cards}
     spoke = [*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else [])]
-    return [_provenance(by_name[item.model]) for item in spoke if item.model in by_name]
+    return [_provenance(by_name[item.model], item.precision) for item in spoke if item.model in by_name]
 
 
-def _provenance(card: ModelCard) -> Provenance:
+def _provenance(card: ModelCard, precision: str) -> Provenance:
     calibration = card.data.get("calibration") or {}
     stated = _number(calibration.get("confident_above"))
     reachable = stated is not None and stated < 1  # cards say "never" with null, older ones with 1
@@ -171,6 +176,7 @@ def _provenance(card: ModelCard) -> Provenance:
         stated if reachable else None,
         "confident_above" in calibration and not reachable,
         {name: value for name, value in thresholds.items() if value is not None},
+        precision,
     )
 
 

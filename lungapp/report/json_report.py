@@ -60,6 +60,7 @@ def _model(item: Provenance) -> dict[str, Any]:
     return {
         "model": item.model,
         "weights_sha256": item.weights_sha256,
+        "precision": item.precision,
         "temperature": item.temperature,
         "confident_above": item.confident_above,
         "thresholds": item.thresholds or {},

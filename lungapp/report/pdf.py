@@ -197,6 +197,8 @@ def _models(page: Page, analysis: Analysis, cards: Sequence[ModelCard]) -> None:
         rows.append([facts.title_of(spoken.model), digest, confident, " / ".join(points) or "not stated"])
     page.table([MARGIN, MARGIN + 96, MARGIN + 348, MARGIN + 424], rows, 7.5, mono=1)
     note = f"* Probability of malignant from which validation had {' / '.join(facts.OPERATING_POINTS.values())}."
+    if analysis.prediction:
+        note += f" Computed in {facts.ARITHMETIC[analysis.prediction.precision]}."
     page.paragraph(MARGIN, INNER, note, 7, colour=QUIET)
 
 

@@ -120,6 +120,7 @@ def _parameters(known: facts.Provenance | None) -> list[str] | None:
         return None
     stated = {
         "weights SHA-256": known.weights_sha256,
+        "computed in": known.precision,
         "temperature": known.temperature,
         "confident from": "never" if known.never_confident else known.confident_above,
         **{f"malignant from, {facts.OPERATING_POINTS[name]}": p for name, p in (known.thresholds or {}).items()},

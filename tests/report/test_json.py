@@ -57,6 +57,7 @@ def test_one_model() -> None:
             {
                 "model": "resnet50",
                 "weights_sha256": "b" * 64,
+                "precision": "f32",
                 "temperature": 1.37,
                 "confident_above": 0.93,
                 "thresholds": {"sensitivity_95": 0.214, "specificity_95": 1.0001},
