@@ -93,7 +93,7 @@ def ways(
     for precision, engine in engines.items():
         loaded = engine._model(spec)
         found[f"whole {precision}"] = partial(whole, precision)
-        found[f"bare {precision}"] = partial(loaded._pass, picture[None])
+        found[f"bare {precision}"] = partial(loaded.run_batch, picture[None])
     graph = frozen(load_model(spec, WEIGHTS)[0], spec)
     found["tensorflow"] = lambda: graph(picture[None])
     (folder / f"{spec.name}.onnx").write_bytes(with_weights(spec.name))

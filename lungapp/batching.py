@@ -1,8 +1,9 @@
 """Requests that arrive while a model is busy, taken together: one queue a model, in order, with an end to it.
 
-There is no thread of its own and no waiting for company. Whoever finds the model idle asks it at once; whoever comes
-meanwhile waits, and the first of those then asks for all of them, as many as fit into a batch. So a lone request costs
-nothing more, and a crowd is served in batches.
+There is no thread of its own and no waiting for company. Whoever finds the model idle asks it at once, with the whole
+processor; whoever comes meanwhile takes a free lane, a part of the processor; whoever finds none waits, and the first
+of those then asks for all of them, as many as fit into a batch. So a lone request costs nothing more, and a crowd is
+served in batches side by side, which do not wait for one another's threads.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from lungapp.errors import Busy
 
 T = TypeVar("T")
+Run = Callable[[np.ndarray], Sequence[T]]
 
 MOST = 8
 """Pictures in one batch; on two cores larger ones are no faster, and everybody in them waits for the last."""
@@ -34,23 +36,26 @@ class Batcher(Generic[T]):
 
     Parameters
     ----------
-    run : pictures (n, …) → one answer each, in their order; called by one thread at a time.
+    run : pictures (n, …) → one answer each, in their order; called by one thread at a time, for who is alone.
+    lanes : functions that answer the same, each for one thread at a time, and may run beside one another; none: ``run``
+        is the only one.
     most : pictures in one batch. A single request may bring more; it is then a batch of its own.
     longest : requests that may wait.
     """
 
-    def __init__(self, run: Callable[[np.ndarray], Sequence[T]], most: int = MOST, longest: int = LONGEST) -> None:
-        self._run, self._most, self._longest = run, most, longest
+    def __init__(self, run: Run[T], lanes: Sequence[Run[T]] = (), most: int = MOST, longest: int = LONGEST) -> None:
+        self._run, self._free, self._most, self._longest = run, list(lanes) or [run], most, longest
+        self._lanes, self._active = len(self._free), 0
         self._waiting: deque[_Request[T]] = deque()
-        self._busy = False
         self._lock = threading.Lock()
 
-    def ask(self, pictures: np.ndarray, patient: bool = False) -> list[T]:
+    def ask(self, pictures: np.ndarray, patient: bool = False, beside: bool = False) -> list[T]:
         """The answers to ``pictures`` (n, …), in their order; first come, first served.
 
         Parameters
         ----------
         patient : wait however many do so already, as work does that was begun before and is not to be lost half-done.
+        beside : take a lane even where nobody else is there, as work does that keeps the processor busy otherwise.
 
         Raises
         ------
@@ -59,7 +64,7 @@ class Batcher(Generic[T]):
         """
         request: _Request[T] = _Request(pictures)
         with self._lock:
-            if self._busy:
+            if self._active == self._lanes:
                 if len(self._waiting) >= self._longest and not patient:
                     raise Busy(
                         "Expected fewer than {most} analyses to be waiting for this model. Received: one more. Please "
@@ -68,22 +73,28 @@ class Batcher(Generic[T]):
                     )
                 self._waiting.append(request)
             else:
-                self._busy = request.leads = True
-                request.turn.set()
+                self._begin(request, alone=not (self._active or beside))
         request.turn.wait()
-        if request.leads:
-            self._lead(request)
+        if request.run is not None:
+            self._lead(request, request.run)
         if request.error is not None:
             raise request.error
         return request.answers
 
-    def _lead(self, first: _Request[T]) -> None:
-        """Ask for ``first`` and those behind it, wake them, and hand the model to whoever came since."""
+    def _begin(self, request: _Request[T], alone: bool = False) -> None:
+        """Let ``request`` lead a batch; the lock is held, and fewer than all lanes are taken."""
+        self._active += 1
+        request.lane = None if alone else self._free.pop()
+        request.run = request.lane or self._run
+        request.turn.set()
+
+    def _lead(self, first: _Request[T], run: Run[T]) -> None:
+        """Ask for ``first`` and those behind it, wake them, and hand the lane to whoever came since."""
         batch = [first]
         try:
             with self._lock:
                 batch += self._company(len(first.pictures))
-            self._serve(batch)
+            self._serve(batch, run)
         except BaseException as error:  # this thread is being ended; the others of its batch must not wait for ever
             for request in batch[1:]:
                 request.error = RuntimeError(f"The batch was ended by {type(error).__name__}.")
@@ -92,11 +103,11 @@ class Batcher(Generic[T]):
             for request in batch[1:]:
                 request.turn.set()
             with self._lock:
-                self._busy = bool(self._waiting)
-                if self._busy:
-                    following = self._waiting.popleft()
-                    following.leads = True
-                    following.turn.set()
+                self._active -= 1
+                if first.lane is not None:
+                    self._free.append(first.lane)
+                if self._waiting:
+                    self._begin(self._waiting.popleft())
 
     def _company(self, count: int) -> list[_Request[T]]:
         """Those at the head of the queue that fit into a batch with ``count`` pictures."""
@@ -106,10 +117,10 @@ class Batcher(Generic[T]):
             count += len(company[-1].pictures)
         return company
 
-    def _serve(self, batch: Sequence[_Request[T]]) -> None:
+    def _serve(self, batch: Sequence[_Request[T]], run: Run[T]) -> None:
         try:
             together = [request.pictures for request in batch]
-            answers = iter(self._run(np.concatenate(together) if len(batch) > 1 else together[0]))
+            answers = iter(run(np.concatenate(together) if len(batch) > 1 else together[0]))
             for request in batch:
                 request.answers = list(islice(answers, len(request.pictures)))
         except Exception as error:
@@ -117,15 +128,19 @@ class Batcher(Generic[T]):
                 batch[0].error = error
                 return
             for request in batch:  # one by one, so that each gets its own answer, or its own error
-                self._serve([request])
+                self._serve([request], run)
 
 
 class _Request(Generic[T]):
-    """Pictures, and what becomes of them; ``turn`` is set when there is an answer, or when it is to lead a batch."""
+    """Pictures, and what becomes of them; ``turn`` is set when there is an answer, or when it is to lead a batch.
+
+    ``run`` answers the batch that it leads, None where it leads none; ``lane`` is the same where that is a lane.
+    """
 
     def __init__(self, pictures: np.ndarray) -> None:
         self.pictures = pictures
         self.answers: list[T] = []
         self.error: Exception | None = None
-        self.leads = False
+        self.run: Run[T] | None = None
+        self.lane: Run[T] | None = None
         self.turn = threading.Event()

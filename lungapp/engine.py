@@ -177,7 +177,7 @@ class Engine:
         spec, models = _input_of(model), self._models(model)
 
         def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
-            outputs = zip(*(loaded.run_batch(pictures) for loaded in models), strict=True)
+            outputs = zip(*(loaded.run_batch(pictures, beside=True) for loaded in models), strict=True)
             return [self._scores(model, models, one, forced) for one, forced in zip(outputs, overridden, strict=True)]
 
         return run(entries, partial(look, spec=spec, model=model, override=override), score, batch)

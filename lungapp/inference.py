@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from lungapp.batching import Batcher
 from lungapp.cards import checked_weights
 from lungapp.registry import ModelSpec
 from lungapp.results import Prediction
-from lungapp.runtime import fastest, open_graph
+from lungapp.runtime import Graph, fastest, open_graphs
 from lungapp.saliency import class_weights, gradcam, shares
 from lungapp.weights_io import read_tensors
 
@@ -34,14 +35,14 @@ class Output(NamedTuple):
 
 
 class LoadedModel:
-    """The weights of ``spec`` in ``folder``, compiled and warmed; ``threads`` as for `open_graph`.
+    """The weights of ``spec`` in ``folder``, compiled and warmed; ``threads`` as for `open_graphs`.
 
     ``precision`` is what it is computed in: "f32", "bf16", or "auto", which is `lungapp.runtime.fastest`.
-    Safe under concurrent calls, which are taken together (`lungapp.batching`): one pass of the model runs at a time.
+    Safe under concurrent calls, which are taken together (`lungapp.batching`).
 
     Raises
     ------
-    WeightsError : see `checked_weights` and `open_graph`.
+    WeightsError : see `checked_weights` and `open_graphs`.
     """
 
     def __init__(self, spec: ModelSpec, folder: Path, precision: str = "f32", threads: int = 0) -> None:
@@ -49,8 +50,8 @@ class LoadedModel:
         path, self.card = checked_weights(spec, folder)
         self.precision = fastest() if precision == "auto" else precision
         tensors = read_tensors(path)
-        self._forward = open_graph(spec.name, tensors, self.precision, threads)
-        self._queue = Batcher(self._pass)
+        alone, *lanes = (partial(_outputs, graph) for graph in open_graphs(spec.name, tensors, self.precision, threads))
+        self._queue: Batcher[Output] = Batcher(alone, lanes)
         warm = self.run(np.zeros(spec.input_shape, np.float32))
         self._class_weights = class_weights(tensors, warm.features.shape[-1])
         self._keras: keras.Model | None = None
@@ -75,14 +76,12 @@ class LoadedModel:
         """The one pass over one picture (size, size, 1) float32. Raises `Busy` where too many wait for it."""
         return self._queue.ask(picture[None])[0]
 
-    def run_batch(self, pictures: np.ndarray) -> list[Output]:
-        """The one pass over several pictures (n, size, size, 1) float32; one `Output` each, in their order."""
-        return self._queue.ask(pictures, patient=True)
+    def run_batch(self, pictures: np.ndarray, beside: bool = False) -> list[Output]:
+        """The one pass over several pictures (n, size, size, 1) float32; one `Output` each, in their order.
 
-    def _pass(self, pictures: np.ndarray) -> list[Output]:
-        features, logits, *finer = self._forward(pictures)
-        finer = finer or [np.zeros_like(logits)[..., None]]
-        return [Output(*parts) for parts in zip(features, logits, *finer, strict=True)]
+        ``beside`` leaves the other cores to what its caller has them do meanwhile.
+        """
+        return self._queue.ask(pictures, patient=True, beside=beside)
 
     def predict(self, logits: np.ndarray) -> Prediction:
         """Calibrated probabilities and status from logits (labels,)."""
@@ -120,3 +119,9 @@ class LoadedModel:
             method,
             progress,
         )
+
+
+def _outputs(graph: Graph, pictures: np.ndarray) -> list[Output]:
+    features, logits, *finer = graph(pictures)
+    finer = finer or [np.zeros_like(logits)[..., None]]
+    return [Output(*parts) for parts in zip(features, logits, *finer, strict=True)]

@@ -1,7 +1,7 @@
 """A series, slice by slice: read, judge and prepare a little ahead; score in batches; a row for each, in order.
 
-Reading and the gate run in threads of their own while the model is busy. At most `AHEAD` batches of prepared pictures
-are in memory at a time, and of a slice that is done only its `SeriesRow`.
+Reading and the gate run in threads of their own while the models are busy. At most `AHEAD` batches of prepared pictures
+and those with the models are in memory at a time, and of a slice that is done only its `SeriesRow`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AHEAD = 2
 """Batches that are read before the model asks for them."""
 
 READERS = max(1, min(4, os.cpu_count() or 1))
-"""Threads that read and judge."""
+"""Threads that read and judge, and as many that ask the models."""
 
 NEIGHBOURS = 3
 """Slices whose mean the aggregate looks at: a nodule on one slice only is rare where slices are a few mm apart."""
@@ -83,28 +83,35 @@ def run(
     ----------
     ready : looks at a slice, as `look` does; called in threads, at most ``AHEAD * batch`` slices before the model needs
         them.
-    score : asks the models about at most ``batch`` pictures at once; called in the thread that iterates.
+    score : asks the models about at most ``batch`` pictures at once; called in threads, at most `READERS` at a time.
     """
     waiting: deque[Future[Looked]] = deque()
+    asked: deque[Future[list[SeriesRow]]] = deque()
     coming = iter(enumerate(entries, start=1))
-    pool = ThreadPoolExecutor(READERS, thread_name_prefix="lungapp-reader")
+    readers = ThreadPoolExecutor(READERS, thread_name_prefix="lungapp-reader")
+    scorers = ThreadPoolExecutor(READERS, thread_name_prefix="lungapp-scorer")
     try:
         done: list[Looked] = []
         while True:
             while len(waiting) < AHEAD * batch and (following := next(coming, None)):
-                waiting.append(pool.submit(ready, *following))
+                waiting.append(readers.submit(ready, *following))
             if not waiting:
                 break
             done.append(waiting.popleft().result())
             # A long stretch of slices without anything to score is told too, not only full batches.
             if len(_pictures(done)) == batch or len(done) >= AHEAD * batch or not waiting:
-                yield from _scored(done, score)
+                asked.append(scorers.submit(_scored, done, score))
                 done = []
+            while asked and (len(asked) > READERS or asked[0].done()):
+                yield from asked.popleft().result()
+        while asked:
+            yield from asked.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # nobody reads on in files that are about to be deleted
+        for pool in (readers, scorers):
+            pool.shutdown(wait=True, cancel_futures=True)  # nobody reads on in files that are about to be deleted
 
 
-def _scored(done: Sequence[Looked], score: Score) -> Iterator[SeriesRow]:
+def _scored(done: Sequence[Looked], score: Score) -> list[SeriesRow]:
     """The rows of ``done`` with the scores of what there is to score."""
     pictures = _pictures(done)
     forced = [looked.row.overridden for looked in done if looked.picture is not None]
@@ -115,14 +122,16 @@ def _scored(done: Sequence[Looked], score: Score) -> Iterator[SeriesRow]:
             scores = iter(score(np.stack(pictures), forced))
     except Exception as caught:  # these slices fail, the next may not
         error = explain(caught)
+    rows = []
     for looked in done:
         if looked.picture is None:
-            yield looked.row
+            rows.append(looked.row)
         elif error:
-            yield replace(looked.row, overridden=False, error=error)
+            rows.append(replace(looked.row, overridden=False, error=error))
         else:
             predictions, ensemble = next(scores)
-            yield replace(looked.row, predictions=predictions, ensemble=ensemble)
+            rows.append(replace(looked.row, predictions=predictions, ensemble=ensemble))
+    return rows
 
 
 def _pictures(done: Sequence[Looked]) -> list[np.ndarray]:

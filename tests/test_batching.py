@@ -151,27 +151,65 @@ def test_a_thread_that_is_ended_takes_nobody_with_it_for_ever(pool):
     assert futures[3].result(PATIENCE) == [3]
 
 
-def test_many_threads_get_their_own_answers_and_only_one_asks_at_a_time(pool):
-    inside, most = threading.Lock(), []
+def test_who_is_alone_has_everything_and_who_comes_meanwhile_a_lane(pool):
+    run, lanes = Gated(), [Gated(), Gated()]
+    batcher = Batcher(run, lanes)
+    first = pool.submit(batcher.ask, np.array([1.0]))
+    assert run.begun.acquire(timeout=PATIENCE)
+    second = pool.submit(batcher.ask, np.array([2.0]))
+    assert lanes[1].begun.acquire(timeout=PATIENCE)
+    others = []
+    for count in (1, 2):  # as many are with the model as there are lanes
+        others.append(pool.submit(batcher.ask, np.array([2.0 + count])))
+        waiting(batcher, count)
+    run.let(1)
+    assert first.result(PATIENCE) == [2]
+    assert lanes[0].begun.acquire(timeout=PATIENCE)
+    lanes[0].let(1)
+    lanes[1].let(1)
+    assert [future.result(PATIENCE) for future in (second, *others)] == [[4], [6], [8]]
+    assert (run.batches, lanes[0].batches, lanes[1].batches) == ([[1]], [[3, 4]], [[2]])
+    run.let(1)
+    assert batcher.ask(np.array([5.0])) == [10]
+    assert run.batches == [[1], [5]]
 
-    def run(pictures: np.ndarray) -> list[float]:
-        assert inside.acquire(blocking=False)
-        most.append(len(pictures))
-        inside.release()
-        return [value + 0.5 for value in pictures]
 
-    batcher = Batcher(run, most=8, longest=100)
+def test_work_beside_other_work_takes_a_lane_though_it_is_alone():
+    lanes = [Gated(), Gated()]
+    batcher = Batcher(Gated(), lanes)
+    lanes[1].let(2)
+    assert batcher.ask(np.array([1.0, 2.0]), beside=True) == [2, 4]
+    assert batcher.ask(np.array([3.0]), beside=True) == [6]
+    assert lanes[1].batches == [[1, 2], [3]], "a lane is given back"
+
+
+@pytest.mark.parametrize("lanes", [0, 3])
+def test_many_threads_get_their_own_answers_and_only_one_asks_at_a_time(pool, lanes):
+    most = []
+
+    def one() -> Callable[[np.ndarray], list[float]]:
+        inside = threading.Lock()
+
+        def run(pictures: np.ndarray) -> list[float]:
+            assert inside.acquire(blocking=False)
+            most.append(len(pictures))
+            inside.release()
+            return [value + 0.5 for value in pictures]
+
+        return run
+
+    batcher = Batcher(one(), [one() for _ in range(lanes)], most=8, longest=100)
     ask: Callable[[int], list[float]] = lambda value: batcher.ask(np.array([float(value)]))  # noqa: E731
     assert list(pool.map(ask, range(2000))) == [[value + 0.5] for value in range(2000)]
     assert max(most) <= 8
-    assert not batcher._busy
+    assert batcher._active == 0 and len(batcher._free) == (lanes or 1)
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 def test_a_batch_gives_what_each_gets_alone(toy_weights, thorax, spec):
     loaded = Engine(toy_weights)._model(spec)
     pictures = [to_input(Slice(np.roll(thorax.pixels, shift, axis=1), "HU"), spec) for shift in range(0, 60, 10)]
-    alone = [loaded._pass(picture[None])[0] for picture in pictures]
+    alone = [loaded.run(picture) for picture in pictures]
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(loaded.run, pictures))
     for one, other in zip(alone, together, strict=True):

@@ -17,7 +17,7 @@ from lungapp.inference import LoadedModel
 from lungapp.models import build_model, load_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
-from lungapp.runtime import open_graph
+from lungapp.runtime import open_graphs
 from lungapp.saliency import class_weights, gradcam, shares
 from lungapp.settings import WEIGHTS
 from lungapp.weights_io import read_weights, variables_of, write_weights
@@ -71,7 +71,7 @@ def reference_gradcam(model: keras.Model, picture: np.ndarray, index: int) -> np
 
 def assert_same_map(model: keras.Model, spec: ModelSpec, picture: np.ndarray) -> None:
     tensors = {path: np.asarray(variable) for path, variable in variables_of(model).items()}
-    features, _, *finer = open_graph(spec.name, tensors)(picture[None])
+    features, _, *finer = open_graphs(spec.name, tensors)[0](picture[None])
     own_shares = shares(finer[0][0] if finer else np.zeros((len(LABELS), 1), np.float32))
     compared = 0
     for index in range(len(LABELS)):

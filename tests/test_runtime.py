@@ -14,7 +14,7 @@ from lungapp.errors import WeightsMismatch
 from lungapp.models import build_model, load_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import MODELS, get_spec
-from lungapp.runtime import GRAPHS, fastest, open_graph
+from lungapp.runtime import GRAPHS, fastest, open_graphs
 from lungapp.settings import WEIGHTS
 from lungapp.weights_io import read_tensors, tensors_of
 from train.graphs import outputs_of, to_onnx
@@ -59,7 +59,7 @@ def test_keras_and_the_graph_agree(spec, pictures):
     model, _ = load_model(spec, WEIGHTS)
     outputs = outputs_of(model, spec)
     theirs = keras.Model(model.input, list(outputs.values())).predict(pictures, verbose=0)
-    ours = open_graph(spec.name, read_tensors(WEIGHTS / f"{spec.name}.safetensors"))(pictures)
+    ours = open_graphs(spec.name, read_tensors(WEIGHTS / f"{spec.name}.safetensors"))[0](pictures)
     assert [found.shape for found in ours] == [found.shape for found in theirs]
     found, expected = (dict(zip(outputs, values, strict=True)) for values in (ours, theirs))
     assert np.abs(found["features"] - expected["features"]).max() < AGREE * expected["features"].max()
@@ -71,7 +71,7 @@ def test_keras_and_the_graph_agree(spec, pictures):
 
 @every_shipped_model
 def test_a_batch_is_its_pictures_one_by_one(spec, pictures):
-    graph = open_graph(spec.name, read_tensors(WEIGHTS / f"{spec.name}.safetensors"))
+    graph = open_graphs(spec.name, read_tensors(WEIGHTS / f"{spec.name}.safetensors"))[0]
     together = graph(pictures)
     for number, picture in enumerate(pictures):
         for one, all_ in zip(graph(picture[None]), together, strict=True):
@@ -79,7 +79,7 @@ def test_a_batch_is_its_pictures_one_by_one(spec, pictures):
 
 
 def test_an_answer_outlives_the_next(pictures):
-    graph = open_graph("basic_cnn", tensors_of(build_model(get_spec("basic_cnn"))))
+    graph = open_graphs("basic_cnn", tensors_of(build_model(get_spec("basic_cnn"))))[0]
     first = graph(pictures[:1])
     kept = [found.copy() for found in first]
     graph(pictures[1:2])
@@ -89,7 +89,7 @@ def test_an_answer_outlives_the_next(pictures):
 @every_shipped_model
 def test_the_faster_precision_gives_what_the_exact_one_does(spec, pictures):
     tensors = read_tensors(WEIGHTS / f"{spec.name}.safetensors")
-    exact, fast = (open_graph(spec.name, tensors, way)(pictures[:1]) for way in ("f32", "bf16"))
+    exact, fast = (open_graphs(spec.name, tensors, way)[0](pictures[:1]) for way in ("f32", "bf16"))
     assert [found.shape for found in fast] == [found.shape for found in exact]
     assert np.abs(fast[0] - exact[0]).max() < 0.05 * exact[0].max()
     assert np.abs(softmax(exact[1]) - softmax(fast[1])).max() < ALLOWED
@@ -140,7 +140,7 @@ def test_other_weights_are_refused(change):
     else:
         tensors[name] = tensors[name][:1]
     with pytest.raises(WeightsMismatch, match=r"Expected the 8 tensors of basic_cnn. Received: .+ different, first"):
-        open_graph("basic_cnn", tensors)
+        open_graphs("basic_cnn", tensors)
 
 
 def test_an_unknown_layer_is_no_graph():
