@@ -33,6 +33,7 @@ from lungapp.preprocessing import to_input
 from lungapp.series import BATCH, READERS
 from lungapp.settings import PRECISIONS, WEIGHTS
 from lungapp.slices import Entry, Slice
+from lungapp.startup import keep_memory
 
 DISTINCT = 20
 """Phantoms are costly to draw: a series repeats this many. Each is made into a new slice when its turn comes."""
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=1000, help="slices of the longer run")
     parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
     options = parser.parse_args()
+    keep_memory()  # as the application does
     pixels = [phantom("mass" if seed % 2 else None, seed=seed) for seed in range(DISTINCT)]
     engine = Engine(precision=options.precision)
     names = [spec.name for spec in shipped(WEIGHTS)]
