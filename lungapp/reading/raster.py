@@ -6,7 +6,7 @@ import struct
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from lungapp.errors import InputTooLarge, UnsupportedInput
 from lungapp.reading.limits import Limits
@@ -158,7 +158,10 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, float]
     if image.mode in GREY_MODES:
         return np.asarray(image.convert("L"), dtype=np.float32), 0.0
     rgb = image if image.mode == "RGB" else image.convert("RGB")
-    red, green, blue = (np.asarray(band) for band in rgb.split())  # contiguous: several times as fast as one array
+    bands = rgb.split()
+    if not any(ImageChops.difference(bands[0], other).getbbox() for other in bands[1:]):  # grey, as most exports are
+        return np.asarray(bands[0], dtype=np.float32), 0.0
+    red, green, blue = map(np.asarray, bands)  # contiguous: several times as fast as one array
     highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     colour = float(np.mean(highest - lowest > COLOUR_STEP))
     return np.asarray(rgb.convert("L"), dtype=np.float32), colour
