@@ -7,6 +7,7 @@ import gc
 import gettext
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -191,6 +192,16 @@ def test_translations_keep_the_braces_and_the_markup(language: str) -> None:
 @pytest.mark.parametrize("language", catalogs.OTHERS)
 def test_every_text_is_translated(language: str) -> None:
     assert catalogs.untranslated(language) == []
+
+
+def test_french_signs_do_not_stand_alone_on_a_line() -> None:
+    lines = [form for message in catalogs.load("fr") for form in _forms(message.string) if message.id]
+    assert [line for line in lines if re.search("(?<=[^ ]) [:;?!»%]|« ", line)] == []
+    assert sum("\N{NO-BREAK SPACE}:" in line for line in lines) > 50
+
+
+def _forms(said: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (said,) if isinstance(said, str) else tuple(said)
 
 
 @pytest.mark.parametrize("language", catalogs.OTHERS)

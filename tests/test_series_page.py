@@ -14,6 +14,7 @@ from lungapp.report.facts import aggregate_in_words
 from lungapp.settings import Settings
 from lungapp.ui import series as tab
 from lungapp.ui import series_panels as panels
+from lungapp.ui.language import speaking
 from lungapp.ui.messages import UNEXPECTED
 from lungapp.ui.opened import open_upload
 from lungapp.ui.series_run import SUSPICIOUS, Finished, Session, run_series
@@ -114,6 +115,14 @@ def test_the_aggregate_is_never_shown_without_what_it_is(done: Finished) -> None
 def test_too_few_slices_have_no_number(done: Finished) -> None:
     few = replace(done.series, aggregate=replace(done.series.aggregate, value=None, slices=()))
     assert "No mean of 3 slices" in panels.summary(few)
+
+
+def test_classes_are_counted_without_a_plural_that_would_have_to_agree(done: Finished) -> None:
+    count = done.series.aggregate.labels["normal"]
+    for language, counted in {"en": f"normal: {count}", "fr": f"normal : {count}", "es": f"normal: {count}"}.items():
+        told = speaking(language, lambda: panels.summary(done.series))
+        assert counted in told.replace("\N{NO-BREAK SPACE}", " ")
+        assert f"{count} normal" not in told
 
 
 def test_the_chart_says_its_result_in_words(done: Finished) -> None:

@@ -24,7 +24,7 @@ from lungapp.ui import EXAMPLES, figures, messages, models, panels, viewer, word
 from lungapp.ui.analyse import _analyser
 from lungapp.ui.examples import find_examples
 from lungapp.ui.opened import close, open_upload
-from tests.fakes import FakeEngine, make_card
+from tests.fakes import BrokenEngine, FakeEngine, make_card
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
 LIMITS = Limits()
@@ -58,6 +58,19 @@ def test_uploads_that_cannot_be_read_become_words(tmp_path: Path) -> None:
     assert opened.entries == ()
     assert opened.problem.startswith("Expected ")
     assert open_upload(None, LIMITS).problem == ""
+
+
+def test_another_model_is_advised_only_for_a_slice_that_was_read() -> None:
+    for limits, engine, advice in (
+        (Limits(max_pixels=2**14), FakeEngine(), "Please upload axial chest CT as DICOM"),
+        (LIMITS, BrokenEngine(), "The slice itself was read. You can pick another model."),
+    ):
+        opened = open_upload([PHANTOM], limits)
+        (shown,) = _analyser(engine, {})(opened, 1, "resnet50", "predicted", "gradcam", "")
+        close(opened)
+        assert "No answer for this file" in shown[0]
+        assert advice in shown[0]
+        assert ("You can pick another model" in shown[0]) == (limits is LIMITS)
 
 
 def test_the_answer_says_class_status_and_record() -> None:

@@ -235,7 +235,8 @@ def _analyser(
             if any(not found.blank for found in analysis.maps):
                 yield _again(_tested(engine, analysis))
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked
-            yield _shown(panels.failure(explain(error), say(OTHER_MODEL)), viewer.pictures(item) if item else "")
+            advice = say(OTHER_MODEL if item else OTHER_FILE)
+            yield _shown(panels.failure(explain(error), advice), viewer.pictures(item) if item else "")
 
     return answer
 

@@ -124,7 +124,9 @@ def _caveats(series: SeriesAnalysis) -> str:
 
 def _counts(series: SeriesAnalysis) -> str:
     found = series.aggregate
-    classes = say(", ").join(f"{count} {say(label)}" for label, count in found.labels.items())
+    # The count after the class, for in some languages a class after its count would have to agree with it.
+    counted = (say("{name}: {said}", name=label, said=str(count)) for label, count in found.labels.items())
+    classes = say(", ").join(one.replace(" ", "\N{NO-BREAK SPACE}") for one in counted)
     states = say(", ").join(f"{count} {say(STATE[state]).lower()}" for state, count in found.states.items() if count)
     pace = say("{pace:.1f} slices a second", pace=len(series.rows) / series.seconds) if series.seconds else ""
     slices = say(plural("{n} slice", "{n} slices", len(series.rows)))

@@ -19,10 +19,11 @@ Open = Callable[..., Visit]
 WAIT = 30_000
 
 SPILLS = """() => [...document.querySelectorAll('.la-models :is(table, svg, td, th)')].filter((element) => {
-    const card = element.closest('.la-card'), own = element.getBoundingClientRect();
+    const card = element.closest('.la-models details, .la-card'), own = element.getBoundingClientRect();
+    if (card.matches('details')) return getComputedStyle(card).overflowX !== 'auto';
     return own.width && own.right > card.getBoundingClientRect().right + 1;
 }).map((element) => element.outerHTML.slice(0, 80))"""
-"""What reaches over the right edge of its card."""
+"""What reaches over the right edge of its card and has no scroll bar of its own."""
 
 SMALLEST_TEXT = """() => Math.min(...[...document.querySelectorAll('.la-chart text')].map((text) =>
     parseFloat(getComputedStyle(text).fontSize) * text.ownerSVGElement.getScreenCTM().a))"""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from lungapp.ui import EXAMPLES
 from tests.browser.axe import check
-from tests.fakes import SERVER_WARNINGS
+from tests.fakes import SERVER_WARNINGS, serve
+from tests.made_up import MeasuredEngine
 
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
@@ -29,6 +30,63 @@ WORDS = {
     "ar": ("لا مقطع بعد", "خبيث", "مستند PDF", "جدول جميع المقاطع", "إزالة هذا الملف"),
 }
 """Nothing open, the class, a stranger's kind, the series' table, Gradio's button beside a file."""
+
+BROKEN_WORDS = """(all) => all.filter((element) => element.checkVisibility()).flatMap((element) => {
+    const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT), range = document.createRange();
+    const broken = [];
+    while (walker.nextNode()) {
+        for (const word of walker.currentNode.textContent.matchAll(/\\S+/g)) {
+            range.setStart(walker.currentNode, word.index);
+            range.setEnd(walker.currentNode, word.index + word[0].length);
+            if (range.getClientRects().length > 1) broken.push(word[0]);
+        }
+    }
+    return broken;
+})"""
+"""Words that go on in another line."""
+
+LINES = """(all) => all.filter((element) => element.checkVisibility()).map((element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return [element.textContent, new Set([...range.getClientRects()].map((box) => box.top)).size];
+})"""
+"""Texts, and how many lines each takes."""
+
+
+@pytest.fixture(scope="module")
+def measured_address() -> Iterator[str]:
+    with serve(MeasuredEngine()) as url:
+        yield url
+
+
+@pytest.mark.parametrize("language", ["fr", "es"])
+def test_longer_words_fit_into_tables_and_lists_of_a_phone(
+    speaker: Speaker, measured_address: str, language: str
+) -> None:
+    page = speaker(f"{measured_address}/?lang={language}", "en", width=390)
+    page.get_by_role("tab").nth(2).click()
+    page.locator(".la-models details summary").wait_for(timeout=WAIT)
+    page.locator(".la-models details summary").click()
+    expect(page.locator(".la-models details table")).to_be_visible()
+    assert page.locator(".la-models :is(th, dd)").evaluate_all(BROKEN_WORDS) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("language", ["fr", "es"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_longer_words_fit_beside_bars_and_on_buttons(
+    speaker: Speaker, fake_address: str, language: str, width: int
+) -> None:
+    page = speaker(f"{fake_address}/?lang={language}", "en", width=width)
+    page.locator("#la-model input[value=all]").check()
+    page.locator("#la-file input[type=file]").set_input_files(EXAMPLES / "phantom-nodule.dcm")
+    page.locator(".la-each").wait_for(timeout=WAIT)
+    page.locator("details.la-background summary").first.click()
+    page.locator(".la-typical").wait_for(timeout=WAIT)
+    lines = page.locator(".la-bars li > span, #la-take button").evaluate_all(LINES)
+    assert any("1\N{NO-BREAK SPACE}%" in text for text, _ in lines), "the longest that stands beside a bar"
+    assert {text: count for text, count in lines if count > 1} == {}
+    assert page.locator(".la-typical").evaluate("element => element.scrollWidth <= element.clientWidth")
 
 
 @pytest.mark.parametrize("language", WORDS)
