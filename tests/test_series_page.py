@@ -121,7 +121,7 @@ def test_the_chart_says_its_result_in_words(done: Finished) -> None:
     assert "<svg" in chart
     assert "Position along the patient" in chart
     assert panels.in_words(done.series) in chart
-    assert "2 of 10 slices were not scored" in chart
+    assert "Not scored: 2 of 10 slices." in chart
     nowhere = replace(done.series, rows=tuple(replace(row, position=None) for row in done.series.rows))
     assert "in the order they came in" in panels.chart(nowhere)
     assert "in the order they came in" in panels.strip(nowhere)

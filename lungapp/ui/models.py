@@ -63,7 +63,7 @@ def _facts(card: dict[str, Any]) -> str:
         mark("Input"): say("{size} x {size} pixels", size=size) if is_number(size) else None,
         mark("Mean of"): say(", ").join(map(say, titles(members).values())) if isinstance(members, dict) else None,
         mark("Pretraining"): find(card, "pretraining"),
-        mark("Started from"): find(card, "teacher", "model"),
+        mark("Started from"): _title(find(card, "teacher", "model")),
         mark("Trained on"): find(card, "data", "dataset"),
         mark("Distinct slices"): _count(card, "data", "distinct"),
         mark("Groups of similar slices"): _count(card, "data", "groups"),
@@ -76,8 +76,12 @@ def _facts(card: dict[str, Any]) -> str:
     )
 
 
-PRETRAINING = (mark("none"),)
-"""What cards say of it in words that are no name."""
+WORDS = (mark("none"), mark("MIT (weights); trained on IQ-OTH/NCCD, CC BY 4.0"))
+"""What cards say in words that are no name."""
+
+
+def _title(model: Any) -> Any:
+    return next((spec.title for spec in MODELS if spec.name == model), model)
 
 
 def _count(card: dict[str, Any], *keys: str) -> str | None:
@@ -86,4 +90,4 @@ def _count(card: dict[str, Any], *keys: str) -> str | None:
 
 
 def _digest(value: Any) -> str | None:
-    return f"{value[:DIGEST_LETTERS]}…" if isinstance(value, str) else None
+    return f"{value[:DIGEST_LETTERS]}…\N{LEFT-TO-RIGHT MARK}" if isinstance(value, str) else None

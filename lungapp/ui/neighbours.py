@@ -40,7 +40,7 @@ def _measures(found: Compared) -> str:
         cells = [f"{own:.0f}" if np.isfinite(own) else say_html("not found")]
         for label in LABELS:
             mean, spread = found.classes[label][entry.name]
-            cells.append(f"{mean:.0f} \N{PLUS-MINUS SIGN} {spread:.0f}")
+            cells.append(f"{mean:.0f} <small>\N{PLUS-MINUS SIGN} {spread:.0f}</small>")
         rows.append(row(f"{say_html(entry.title)} ({entry.unit})", cells))
     return table(heads, rows, say_html(words.TYPICAL))
 
