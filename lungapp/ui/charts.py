@@ -148,7 +148,7 @@ def tick_whole(axes: Axes) -> None:
     """Whole numbers alone along x: there is no half of a slice or an epoch."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def _add(axes: Axes, line: Line) -> None:

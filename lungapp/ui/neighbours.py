@@ -70,4 +70,4 @@ def _neighbour(found: Neighbour) -> str:
         shrink(render_grey(found.slice), PICTURE_SIDE), say("A training slice of the class {label}", label=found.label)
     )
     said = say_html("{file}, likeness {likeness:.2f}", file=Path(found.file).stem, likeness=found.likeness)
-    return f"<figure>{picture}<figcaption><strong>{label}</strong><br>{said}</figcaption></figure>"
+    return f"<figure>{picture}<figcaption><strong>{label}</strong> {said}</figcaption></figure>"
