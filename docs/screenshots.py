@@ -12,14 +12,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from lungapp.engine import Engine
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, build_demo, page_options
+from tests.series_files import phantom_series
 
 FOLDER = Path(__file__).parent / "images"
 PHANTOM = EXAMPLES / "phantom-mass.png"
+SLICES = 24
+"""Of the series: clear lungs in which a mass comes and goes along the patient."""
+
 SIZES = {1440: 900, 390: 844}
 WAIT = 120_000
 
@@ -45,6 +49,7 @@ def main() -> None:
             for width in SIZES:
                 photograph(browser, address, scheme, width, folder / f"page-{scheme}-{width}.png")
         photograph(browser, address, "light", 1440, folder / "compare-light-1440.png", compare=True)
+        photograph_series(browser, address, folder / "series-light-1440.png")
         demo.close(verbose=False)
 
 
@@ -57,10 +62,31 @@ def photograph(browser: Browser, address: str, scheme: str, width: int, file: Pa
         page.get_by_role("radio", name="All models").check()
     page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
     page.locator(".la-supported, .la-unsupported").first.wait_for(timeout=WAIT)  # the map is drawn, and tested
+    take(page, file)
+
+
+def photograph_series(browser: Browser, address: str, file: Path) -> None:
+    """One picture of the tab for series, with phantoms scored."""
+    page = browser.new_page(viewport={"width": 1440, "height": SIZES[1440]}, color_scheme="light")
+    page.goto(address)
+    page.get_by_role("tab", name="Series").click()
+    archive = {"name": "series.zip", "mimeType": "application/zip", "buffer": phantom_series(SLICES, 512)}
+    page.locator("#la-series-file input[type=file]").set_input_files(archive)  # type: ignore[arg-type]
+    page.locator(".la-waiting").wait_for(timeout=WAIT)
+    page.locator("#la-series-button").click()
+    page.locator("#la-series-table table").wait_for(timeout=WAIT)
+    take(page, file, last="#la-suspicious")
+
+
+def take(page: Page, file: Path, last: str = "") -> None:
+    """The page as a picture, once it is at rest: the whole of it, or down to the element ``last``."""
     page.mouse.move(0, 0)
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_timeout(1000)
-    page.screenshot(path=file, full_page=True)
+    if last:
+        bottom = page.locator(last).evaluate("element => element.getBoundingClientRect().bottom")
+        page.set_viewport_size({"width": 1440, "height": round(bottom) + 32})
+    page.screenshot(path=file, full_page=not last)
     page.close()
 
 

@@ -26,7 +26,7 @@ METHODS: tuple[Method, ...] = (
     ),
     Method(
         "gradcam_plus_plus",
-        "Grad-CAM++",
+        mark("Grad-CAM++"),
         mark(
             "Like Grad-CAM, without what speaks against the class; in these models it hardly differs between classes."
         ),

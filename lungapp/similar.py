@@ -59,8 +59,13 @@ MEASURES = (
     Measure("lung", mark("Lungs, median density"), "HU", lambda found: _hu(found.lung_grey)),
     Measure("lung_spread", mark("Lungs, middle half of densities"), "HU", lambda m: m.lung_spread * MODEL_WINDOW.width),
     Measure("tissue", mark("Other tissue, median density"), "HU", lambda found: _hu(found.tissue_grey)),
-    Measure("tissue_spread", mark("Other tissue, middle half"), "HU", lambda m: m.tissue_spread * MODEL_WINDOW.width),
-    Measure("bone", mark("Bone and contrast, share of it"), "%", lambda found: 100 * found.bone),
+    Measure(
+        "tissue_spread",
+        mark("Other tissue, middle half of densities"),
+        "HU",
+        lambda m: m.tissue_spread * MODEL_WINDOW.width,
+    ),
+    Measure("bone", mark("Bone and contrast, share of other tissue"), "%", lambda found: 100 * found.bone),
 )
 
 

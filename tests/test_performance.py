@@ -175,6 +175,14 @@ def test_the_audit_shows_its_words_and_figures_also_of_a_change_it_does_not_know
     assert "before" not in said_by_charts(text)[-1]
 
 
+def test_words_from_the_right_keep_their_order_in_a_chart() -> None:
+    dots = {"AUC \u0645": [Dot("JPEG \u0628", 0.9, "0.900")], "AUC": [Dot("JPEG", 0.9, "0.900")]}
+    shown = re.findall(r">([^<>]+)</text>", draw_dots("words", dots, "1 - \u0646", 0.5))
+    for text in ("AUC \u0645", "JPEG \u0628", "1 - \u0646"):
+        assert f"\N{RIGHT-TO-LEFT ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}" in shown
+    assert {"AUC", "JPEG", "0.900"} <= set(shown)
+
+
 def test_one_curve_where_calibration_changed_nothing_and_the_folds_where_there_is_none() -> None:
     card = full_card("ensemble")
     card["calibration"]["before"] = card["calibration"]["after"]
@@ -268,7 +276,7 @@ def test_a_models_charts_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_models_tab_tells_of_the_ensemble_and_its_members() -> None:
     html = models.all_models(full_records())
     assert f"<dd>{', '.join(spec.title for spec in MODELS)}</dd>" in html
-    assert "<dd>0123456789ab…</dd>" in html
+    assert "<dd>0123456789ab…\N{LEFT-TO-RIGHT MARK}</dd>" in html
     assert "<h3>Ensemble</h3>" not in models.all_models({})
 
 

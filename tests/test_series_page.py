@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -130,10 +131,13 @@ def test_the_chart_says_its_result_in_words(done: Finished) -> None:
     assert "<svg" in chart
     assert "Position along the patient" in chart
     assert panels.in_words(done.series) in chart
-    assert "2 of 10 slices were not scored" in chart
+    assert "Not scored: 2 of 10 slices." in chart
     nowhere = replace(done.series, rows=tuple(replace(row, position=None) for row in done.series.rows))
     assert "in the order they came in" in panels.chart(nowhere)
     assert "in the order they came in" in panels.strip(nowhere)
+    few = replace(nowhere, rows=nowhere.rows[:6], aggregate=replace(nowhere.aggregate, slices=()))
+    ticks = re.findall(r">(\d+(?:\.\d+)?)</text>", panels.chart(few))
+    assert {"1", "2", "3", "4", "5", "6"} <= set(ticks), "there is no half of a slice"
     assert panels.chart(replace(done.series, rows=done.series.rows[:1])) == "", "nothing was scored"
 
 

@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungapp.errors import UnreadableInput
+from lungapp.errors import UnreadableInput, WeightsMissing
 from lungapp.methods import METHODS
 from lungapp.reading import Limits, read_slice
 from lungapp.registry import LABELS, MODELS
 from lungapp.results import ActivationMap, Faithfulness, Prediction
 from lungapp.slices import Slice, SliceInfo
 from lungapp.ui import EXAMPLES, figures, messages, models, panels, viewer, words
-from lungapp.ui.analyse import _analyser
+from lungapp.ui.about import after
+from lungapp.ui.analyse import OTHER_FILE, OTHER_MODEL, _analyser
 from lungapp.ui.examples import find_examples
+from lungapp.ui.language import speaking, unbroken
 from lungapp.ui.opened import close, open_upload
 from tests.fakes import BrokenEngine, FakeEngine, make_card
 
@@ -236,13 +238,40 @@ def test_the_models_tab_tells_facts_and_what_is_missing() -> None:
     text = models.model_section(MODELS[0], {**make_card(MODELS[0].name).data, "pretraining": "<b>none</b>"})
     assert "<dd>1,234,567</dd>" in text
     assert "<dd>&lt;b&gt;none&lt;/b&gt;</dd>" in text
+    assert "<dd>Advanced CNN</dd>" in models.model_section(MODELS[0], {"teacher": {"model": "advanced_cnn"}})
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0, "0 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.997, "over 99 %"), (1, "100 %")]
+    ("share", "text"),
+    [(0, "0 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.997, "over 99 %"), (1, "100 %"), (-0.004, "0 %")],
 )
 def test_percentages_do_not_claim_certainty(share: float, text: str) -> None:
     assert words.percent(share) == text
+
+
+def test_no_line_ends_before_a_per_cent_sign() -> None:
+    html = "<p>88 % (7 %), opacity (%)</p>"
+    assert unbroken(html) == "<p>88\N{NO-BREAK SPACE}% (7\N{NO-BREAK SPACE}%), opacity (%)</p>"
+    assert speaking("ar", lambda: unbroken(html)) == "<p>88% (7%), opacity (%)</p>"
+
+
+def test_what_is_listed_on_the_page_has_the_commas_of_its_language() -> None:
+    assert "(synthetic, DICOM)" in {example.path.suffix: example.title for example in find_examples(EXAMPLES)}[".dcm"]
+    arabic = speaking("ar", lambda: [*(example.title for example in find_examples(EXAMPLES)), after()])
+    assert not [text for text in arabic if re.search(r", [^`\w]|, DICOM|`, `|\d, ", text)]
+
+
+def test_the_advice_after_a_failure_fits_what_was_read(tmp_path: Path) -> None:
+    class Failing(FakeEngine):
+        def analyse(self, *_: object, **__: object) -> None:  # type: ignore[override]
+            raise WeightsMissing("Expected weights. Received: none.")
+
+    (tmp_path / "half.dcm").write_bytes((EXAMPLES / "phantom-nodule.dcm").read_bytes()[:5000])
+    for path, advice in ((tmp_path / "half.dcm", OTHER_FILE), (PHANTOM, OTHER_MODEL)):
+        opened = open_upload([str(path)], Limits())
+        card, *_ = next(_analyser(Failing(), {})(opened, 1, "resnet50", "predicted", "gradcam", ""))  # type: ignore[arg-type]
+        assert advice in card
+        close(opened)
 
 
 def test_attention_in_words() -> None:

@@ -91,8 +91,6 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
 )
 
-METHOD_NAMES = ", ".join(f"`{method.name}`" for method in METHODS)
-
 
 def text() -> str:
     """What stands above the snippets, as Markdown."""
@@ -137,14 +135,15 @@ def after() -> str:
         "`model` and `override` and gives a row a slice, their aggregate, which was not validated on patients, and the "
         "rows as CSV. `/models` gives the model cards. Their parameters, with names and types, stand behind the link "
         "on the API at the foot of the page.",
-        methods=METHOD_NAMES,
+        methods=say(", ").join(f"`{method.name}`" for method in METHODS),
     )
     tools = say(
         "Where the operator has set `LUNGAPP_MCP=1`, the same three are tools of an MCP server at `/gradio_api/mcp/`. "
         "An address that ends in `?example=phantom-mass` opens the page with that example, one that ends in `?lang=en` "
         "in English."
     )
-    return f"{calls}\n\n{tools}\n\nLungApp {__version__}, {say('MIT licence.')}"
+    version = say(", ").join([f"LungApp {__version__}", say("MIT licence.")])
+    return f"{calls}\n\n{tools}\n\n{version}"
 
 
 def curl_note() -> str:

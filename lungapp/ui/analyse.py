@@ -22,7 +22,7 @@ from lungapp.texts import Text, mark
 from lungapp.ui import panels, viewer, words
 from lungapp.ui.downloads import build_downloads, offer
 from lungapp.ui.examples import Example, find_examples, pick
-from lungapp.ui.language import say, say_html
+from lungapp.ui.language import say, say_html, unbroken
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
 from lungapp.ui.neighbours import comparison
@@ -185,7 +185,7 @@ def describe(spec: ModelSpec, records: Records) -> str:
 
 
 def titled(method: Method) -> str:
-    return say("{method} (slow)", method=method.title) if method.slow else method.title
+    return say("{method} (slow)", method=method.title) if method.slow else say(method.title)
 
 
 def _opened(opened: Opened, loading: bool, warming: bool = False) -> tuple[Any, ...]:
@@ -262,7 +262,7 @@ def _answered(
 def _again(analysis: Analysis) -> tuple[Any, ...]:
     """What the test of the maps changes: the pictures, which are large, and may be zoomed into, stay."""
     stay = gr.skip()
-    return stay, stay, viewer.tested(analysis.maps), stay, stay, stay, *offer(analysis)
+    return stay, stay, unbroken(viewer.tested(analysis.maps)), stay, stay, stay, *offer(analysis)
 
 
 def _shown(
@@ -270,6 +270,7 @@ def _shown(
 ) -> tuple[Any, ...]:
     has_map, refused = bool(analysis and analysis.maps), bool(analysis and not analysis.prediction)
     controls, insist = gr.update(visible=has_map), gr.update(visible=refused)
+    answer, pictures, tested, background = map(unbroken, (answer, pictures, tested, background))
     return answer, pictures, tested, controls, insist, background, *offer(analysis)
 
 

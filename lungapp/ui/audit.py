@@ -67,10 +67,10 @@ def audit_section(title: str, card: dict[str, Any]) -> str:
         return ""
     shown = {say(name): dots for name, dots in groups.items()}
     chart = draw_dots(_words(title, shown), shown, say("AUC for malignant"), CHANCE)
-    said = _sentences(card) + _attention(card) + _details(conditions, before)
+    said = _sentences(card) + _attention(card)
     return box(
         say_html("What it leans on"),
-        f'<div class="la-two"><div>{chart}</div><div>{said}</div></div>',
+        f'<div class="la-two"><div>{chart}</div><div>{said}</div></div>{_details(conditions, before)}',
         _note(card, groups),
         "la-wide",
     )
@@ -160,5 +160,8 @@ def _details(conditions: dict[str, Any], before: dict[str, Any]) -> str:
             figures += [(to_figure(find(before, code, METRIC)), METRIC)] if before else []
             rows.append(row(say_html(name), [figure_cell(*figure) for figure in figures]))
     heads = [*map(say_html, COLUMNS.values()), *([say_html("AUC for malignant, before")] if before else [])]
-    figures_table = table(heads, rows, say_html("Figures of the audit by change of the picture"))
+    caption = say_html("Figures of the audit by change of the picture")
+    figures_table = (
+        f'<div class="la-scroll" tabindex="0" role="region" aria-label="{caption}">{table(heads, rows, caption)}</div>'
+    )
     return f"<details><summary>{say_html('All figures of the audit')}</summary>{figures_table}</details>"

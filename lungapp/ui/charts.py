@@ -52,6 +52,9 @@ SETTINGS: dict[Any, Any] = {
     "ytick.labelcolor": INK,
 }
 
+RIGHT_TO_LEFT = re.compile(r">([^<>]*[\u0590-\u08ff][^<>]*)</text>")
+"""The words of an SVG's text in a script that runs from the right."""
+
 _DRAWING = Lock()
 """matplotlib's settings are the whole process's, so one chart is drawn at a time."""
 
@@ -103,6 +106,8 @@ def draw_lines(
         for place in breaks:
             axes.axvline(place, color=MUTED, linewidth=1, linestyle=":")
         axes.set(xlabel=x_label, ylabel=y_label)
+        if not unit:
+            tick_whole(axes)
         axes.grid(linewidth=0.6)
         if len(lines) > 1:
             figure.legend(
@@ -137,6 +142,13 @@ def draw_dots(words: str, groups: Mapping[str, Sequence[Dot]], x_label: str, cha
         axes.grid(axis="x", linewidth=0.6)
 
     return draw(fill, 0.9 + 0.42 * len(dots) + 0.39 * len(groups), words)
+
+
+def tick_whole(axes: Axes) -> None:
+    """Whole numbers alone along x: there is no half of a slice or an epoch."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def _add(axes: Axes, line: Line) -> None:
@@ -182,5 +194,7 @@ def _to_inline(svg: str, words: str) -> str:
     body = re.sub(r" font-family: [^;\"]*;", "", body)
     for stand_in, own in COLOURS.values():
         body = body.replace(stand_in, own)
+    # As a whole they run from the right too: else a Latin word or a number among them comes to stand at the wrong end.
+    body = RIGHT_TO_LEFT.sub(">\N{RIGHT-TO-LEFT ISOLATE}\\1\N{POP DIRECTIONAL ISOLATE}</text>", body)
     view = box[1] if box else ""
     return f'<svg class="la-chart" role="img" aria-label="{escape(words)}" viewBox="{view}">{body}</svg>'

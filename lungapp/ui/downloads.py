@@ -152,7 +152,7 @@ def build_downloads(records: Records) -> Downloads:
     cards = [ModelCard(data) for data in records.values()]
     ready = gr.State(None, time_to_live=MEMORY_SECONDS)
     with gr.Column(visible=False, elem_id="la-take") as row:
-        gr.HTML(composed(lambda: f'<h2 class="la-heading">{say_html("Take away")}</h2>'))
+        gr.HTML(composed(lambda: f'<h2 class="la-heading">{say_html("Save the results")}</h2>'))
         with gr.Row():
             buttons = {
                 form.name: gr.Button(form.title, size="sm", scale=0, min_width=118, visible=not form.dicom)

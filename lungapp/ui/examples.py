@@ -27,9 +27,9 @@ class Example:
     def title(self) -> str:
         """What it shows and where it comes from, in the current language."""
         words = self.path.stem.replace("_", "-").replace("phantom-", "").replace("-", " ").capitalize()
-        kind = ", DICOM" if self.path.suffix.lower() == ".dcm" else ""
+        kind = ["DICOM"] if self.path.suffix.lower() == ".dcm" else []
         origin = say("real") if self.path.parent.name == "real" else say("synthetic")
-        return f"{say(words)} ({origin}{kind})"
+        return f"{say(words)} ({say(', ').join([origin, *kind])})"
 
 
 PHANTOMS = (mark("Clear"), mark("Mass"), mark("Nodule"))

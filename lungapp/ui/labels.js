@@ -4,7 +4,7 @@
    sets such a name when it makes or changes a part, so every change of one is looked at; a name that is not known stays. */
 "use strict";
 ((words) => {
-  const ATTRIBUTES = ["aria-label", "title"];
+  const ATTRIBUTES = ["alt", "aria-label", "title"];
   const exact = new Map(words);
   const open = words.map(([said, better]) => [...said.split("{label}"), better]).filter((entry) => entry.length === 3);
 
@@ -28,7 +28,7 @@
       for (const added of change.addedNodes) {
         if (!(added instanceof Element)) continue;
         rename(added);
-        for (const element of added.querySelectorAll("[aria-label], [title]")) rename(element);
+        for (const element of added.querySelectorAll("[alt], [aria-label], [title]")) rename(element);
       }
     }
   }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ATTRIBUTES });

@@ -10,11 +10,15 @@ from lungapp.texts import mark
 
 NAMES = (
     mark("Click to upload or drop files"),
+    mark("File upload"),
+    mark("{label} icon"),
     mark("Remove this file"),
     mark("Reset to default value"),
     mark("range slider for {label}"),
     mark("number input for {label}"),
     mark("Code input container"),
+    mark("Fold line"),
+    mark("Unfold line"),
     mark("Download"),
     mark("Copy"),
     mark("Copied"),

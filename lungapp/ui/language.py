@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from gradio.context import LocalContext
 
-from lungapp.locale import ENGLISH, LANGUAGES, translate
+from lungapp.locale import ENGLISH, LANGUAGES, RIGHT_TO_LEFT, translate
 
 COOKIE = "lungapp-language"
 PARAMETER = "lang"
@@ -39,6 +39,11 @@ def say(text: str, /, **values: Any) -> str:
 def say_html(text: str, /, **values: Any) -> str:
     """The same for HTML, in an element or between double quotes."""
     return escape(say(text, **values), quote=False).replace('"', "&quot;")
+
+
+def unbroken(html: str) -> str:
+    """``html`` in which no line ends between a number and its per cent sign; Arabic has no space there."""
+    return html.replace(" %", "%" if current() in RIGHT_TO_LEFT else "\N{NO-BREAK SPACE}%")
 
 
 def speaking(language: str, work: Callable[[], Any]) -> Any:

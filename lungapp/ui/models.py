@@ -76,12 +76,12 @@ def _facts(card: dict[str, Any]) -> str:
     )
 
 
-FROM_CARDS = (mark("none"), mark("MIT (weights); trained on IQ-OTH/NCCD, CC BY 4.0"))
-"""What cards say of pretraining and licence in words that are no name."""
+WORDS = (mark("none"), mark("MIT (weights); trained on IQ-OTH/NCCD, CC BY 4.0"))
+"""What cards say in words that are no name."""
 
 
-def _title(name: Any) -> str | None:
-    return next((spec.title for spec in MODELS if spec.name == name), name)
+def _title(model: Any) -> Any:
+    return next((spec.title for spec in MODELS if spec.name == model), model)
 
 
 def _count(card: dict[str, Any], *keys: str) -> str | None:
@@ -90,4 +90,4 @@ def _count(card: dict[str, Any], *keys: str) -> str | None:
 
 
 def _digest(value: Any) -> str | None:
-    return f"{value[:DIGEST_LETTERS]}…" if isinstance(value, str) else None
+    return f"{value[:DIGEST_LETTERS]}…\N{LEFT-TO-RIGHT MARK}" if isinstance(value, str) else None

@@ -40,7 +40,7 @@ def _measures(found: Compared) -> str:
         cells = [f"{own:.0f}" if np.isfinite(own) else say_html("not found")]
         for label in LABELS:
             mean, spread = found.classes[label][entry.name]
-            cells.append(f"{mean:.0f} \N{PLUS-MINUS SIGN} {spread:.0f}")
+            cells.append(f"{mean:.0f} <small>\N{PLUS-MINUS SIGN} {spread:.0f}</small>")
         rows.append(row(f"{say_html(entry.title)} ({entry.unit})", cells))
     return table(heads, rows, say_html(words.TYPICAL))
 
@@ -70,4 +70,4 @@ def _neighbour(found: Neighbour) -> str:
         shrink(render_grey(found.slice), PICTURE_SIDE), say("A training slice of the class {label}", label=found.label)
     )
     said = say_html("{file}, likeness {likeness:.2f}", file=Path(found.file).stem, likeness=found.likeness)
-    return f"<figure>{picture}<figcaption><strong>{label}</strong><br>{said}</figcaption></figure>"
+    return f"<figure>{picture}<figcaption><strong>{label}</strong> {said}</figcaption></figure>"

@@ -12,7 +12,7 @@ import gradio as gr
 from lungapp.texts import mark
 from lungapp.ui.evidence import how_run, model_evidence
 from lungapp.ui.figures import METRICS, PROTOCOLS, SOURCES, find, read_figure
-from lungapp.ui.language import current, say, say_html
+from lungapp.ui.language import current, say, say_html, unbroken
 from lungapp.ui.models import Records, titles
 from lungapp.ui.tables import card as box
 from lungapp.ui.tables import figure_cell, row, table
@@ -39,7 +39,7 @@ def build_performance_tab(records: Records, default: str, tab: gr.Tab) -> None:
     default : the model shown first.
     tab : where all this stands; nothing is drawn before it is opened.
     """
-    gr.HTML(composed(lambda: f'<div class="la-models">{overview(records)}</div>'))
+    gr.HTML(composed(lambda: unbroken(f'<div class="la-models">{overview(records)}</div>')))
     names = titles(records)
     if not names:
         return
@@ -61,7 +61,7 @@ def build_performance_tab(records: Records, default: str, tab: gr.Tab) -> None:
 def drawer(records: Records) -> Callable[[str], str]:
     """What gives a model's evidence by its name: drawn when it is first looked at in a language, and kept."""
     names = titles(records)
-    draw = functools.cache(lambda name, language: model_evidence(names[name], records[name]))
+    draw = functools.cache(lambda name, language: unbroken(model_evidence(names[name], records[name])))
     return lambda name: draw(name, current())
 
 

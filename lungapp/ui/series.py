@@ -19,7 +19,7 @@ from lungapp.ui import panels
 from lungapp.ui import series_panels as shown
 from lungapp.ui.analyse import MEMORY_SECONDS, OTHER_FILE, Desk, is_warming, offered
 from lungapp.ui.downloads import SAVE, Form, link_to
-from lungapp.ui.language import say, say_html
+from lungapp.ui.language import say, say_html, unbroken
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
 from lungapp.ui.opened import Opened, close, open_upload
@@ -122,7 +122,7 @@ def _build_results(records: Records, button: gr.Button, cancel: gr.Button, statu
         suspicious = gr.HTML("", js_on_load=shown.OPEN, elem_id="la-suspicious")
         strip = gr.HTML("", js_on_load=shown.OPEN, elem_id="la-strip")
         table = gr.HTML("", js_on_load=SORT_AND_OPEN, elem_id="la-series-table")
-        gr.HTML(composed(lambda: f'<h3 class="la-heading">{say_html("Take away")}</h3>'))
+        gr.HTML(composed(lambda: f'<h3 class="la-heading">{say_html("Save the results")}</h3>'))
         with gr.Row(elem_id="la-series-take"):
             takes = [gr.Button(form.title, size="sm", scale=0, min_width=200) for form in FORMS]
         saved = gr.HTML("", elem_id="la-series-saved")
@@ -215,12 +215,10 @@ def _finished(done: Finished) -> tuple[Any, ...]:
     return (
         gr.update(interactive=True),
         gr.update(visible=False),
-        shown.summary(series, done.opened.notes),
+        unbroken(shown.summary(series, done.opened.notes)),
         gr.update(visible=True),
-        shown.chart(series),
-        shown.most_suspicious(done.suspicious),
-        shown.strip(series),
-        table(series),
+        *map(unbroken, (shown.chart(series), shown.most_suspicious(done.suspicious), shown.strip(series))),
+        unbroken(table(series)),
         Ready(series, overlays, done.opened),
         "",
     )

@@ -165,6 +165,8 @@ def chart(series: SeriesAnalysis) -> str:
         if in_mm:
             along = say("Position along the patient, feet to head (mm)")
         axes.set(ylim=(-0.02, 1.02), xlabel=along, ylabel=say("Probability of malignant"))
+        if not in_mm:
+            charts.tick_whole(axes)
         axes.grid(linewidth=0.6)
         figure.legend(loc="outside upper left", ncols=3, handlelength=1.4, columnspacing=1.0, fontsize=10)
 
@@ -190,7 +192,7 @@ def in_words(series: SeriesAnalysis) -> str:
     )
     if not without:
         return said
-    return f"{said} {say('{count} of {total} slices were not scored.', count=without, total=len(series.rows))}"
+    return f"{said} {say('Not scored: {count} of {total} slices.', count=without, total=len(series.rows))}"
 
 
 def most_suspicious(found: list[tuple[SeriesRow, Analysis]]) -> str:

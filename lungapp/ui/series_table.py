@@ -66,7 +66,7 @@ def _row(row: SeriesRow) -> str:
         _text(say(STATE[row.state])),
         _number(row.position),
         *(_share(scores, label) for label in OTHERS),
-        _text(known, "la-known"),
+        _known(known),
     )
     if row.error:
         return f"<tr>{_head(row.number, str(row.number))}{''.join(cells)}</tr>"
@@ -89,6 +89,11 @@ def _number(value: float | None) -> str:
     return f'<td class="la-number" data-value="{value:.4f}">{value:.1f}</td>'
 
 
-def _text(words: str, kind: str = "") -> str:
-    marked = f' class="{kind}"' if kind else ""
-    return f'<td{marked} data-value="{escape(words)}">{escape(words) or chr(0x2013)}</td>'
+def _text(words: str) -> str:
+    return f'<td data-value="{escape(words)}">{escape(words) or chr(0x2013)}</td>'
+
+
+def _known(words: str) -> str:
+    """Cut off after some lines by the style sheet; whole where the slice is opened."""
+    shown = f'<div title="{escape(words)}">{escape(words)}</div>' if words else chr(0x2013)
+    return f'<td class="la-known" data-value="{escape(words)}">{shown}</td>'

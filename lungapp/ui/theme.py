@@ -63,6 +63,7 @@ def build_theme() -> gr.themes.Base:
         checkbox_label_border_color="*neutral_300",
         checkbox_label_border_color_dark="#3b4d59",
         checkbox_label_border_width="1px",
+        checkbox_label_border_width_dark="1px",
         checkbox_border_color="*neutral_500",
         checkbox_border_color_dark="*neutral_400",
         block_label_background_fill_dark="#152029",

@@ -191,4 +191,5 @@ def _packed(item: Slice) -> str:
 def _legend() -> str:
     bar = image(render_colour_bar(), say(words.SCALE))
     low, high, relative = (say_html(text) for text in (words.LOW, words.HIGH, words.RELATIVE))
-    return f'<div class="la-legend"><span>{low}</span>{bar}<span>{high}</span><p>{relative}</p></div>'
+    scale = f'<div class="la-scale"><span>{low}</span>{bar}<span>{high}</span></div>'
+    return f'<div class="la-legend">{scale}<p>{relative}</p></div>'

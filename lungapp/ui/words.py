@@ -148,7 +148,7 @@ def percent(share: float) -> str:
         return say("over 99 %")
     if 0 < share < 0.01:
         return say("under 1 %")
-    return say("{share:.0f} %", share=round(100 * share))  # never "-0"
+    return say("{share:.0f} %", share=round(100 * share))  # whole, so that there is no -0
 
 
 def attention(item: ActivationMap) -> str:

@@ -77,11 +77,11 @@ def left_in_english(page: Page) -> set[str]:
         for name in sorted(NAMES, key=len, reverse=True):
             text = text.replace(name, " ")
         left |= set(re.findall(r"[A-Za-z]{3,}[^\n]*", text))
-    names = page.locator("[aria-label], [title]").evaluate_all(
-        "all => all.flatMap((one) => ['aria-label', 'title'].map((name) => one.getAttribute(name) ?? ''))"
+    names = page.locator("[aria-label], [title], [alt]").evaluate_all(
+        "all => all.flatMap((one) => ['aria-label', 'title', 'alt'].map((name) => one.getAttribute(name) ?? ''))"
     )
-    gradios = [name.partition("{")[0] for name in labels.NAMES]
-    return left | {name for name in names if name.startswith(tuple(gradios))}
+    gradios = re.compile("|".join(re.escape(name).replace(r"\{label\}", ".+") for name in labels.NAMES))
+    return left | set(filter(gradios.fullmatch, names))
 
 
 def analyse(page: Page) -> None:

@@ -254,3 +254,12 @@ def test_the_tabs_tell_the_figures_and_the_limits(visit: Open, fake_address: str
     page.get_by_role("tab", name="About").click()
     expect(page.get_by_role("link", name=re.compile("bhmdr45bh2"))).to_be_visible()
     expect(page.get_by_text(f'Client("{page.url.rstrip("/")}")')).to_be_visible()
+
+
+def test_a_phone_has_no_gaps_where_nothing_stands_and_sees_what_can_be_picked(visit: Open, fake_address: str) -> None:
+    page = visit(fake_address, 390, "dark").page
+    answer, examples = (page.locator(place).bounding_box() for place in ("#la-answer", "#la-examples"))
+    assert answer
+    assert examples
+    assert examples["y"] - answer["y"] - answer["height"] < 30
+    assert page.locator("#la-model label").first.evaluate("label => getComputedStyle(label).borderTopWidth") == "1px"

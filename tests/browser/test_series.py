@@ -67,6 +67,10 @@ def test_a_series_is_scored_and_a_suspicious_slice_opened(
     expect(page.get_by_role("img", name=re.compile("probability of malignant is lowest"))).to_be_visible()
     expect(page.locator("#la-strip").get_by_role("button")).to_have_count(29)
     expect(page.get_by_role("row", name=re.compile("Not scored"))).to_be_visible()
+    known = page.get_by_role("row", name=re.compile("Not scored")).locator(".la-known div")
+    assert known.evaluate("element => element.scrollHeight > element.clientHeight"), "a long reason is cut off"
+    aside = page.locator("#la-series-table .la-rows").evaluate("rows => rows.scrollWidth - rows.clientWidth")
+    assert (aside == 0) == (width > 1000), "the last column is in sight where there is room"
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.evaluate(CUT_OFF) == []
     first = page.locator("#la-suspicious").get_by_role("button").first

@@ -139,6 +139,14 @@ def test_arabic_runs_from_the_right_and_what_is_latin_from_the_left(speaker: Spe
     assert side
     assert main
     assert side["x"] > main["x"]
+    name, clear = (
+        page.locator(f"#la-file {part}").bounding_box() for part in ("[data-testid=block-label]", ".top-panel")
+    )
+    assert name
+    assert clear
+    assert name["x"] > clear["x"] + clear["width"], "a field is named where its lines begin, cleared where they end"
+    page.locator("#la-map input[role=combobox]").click()
     ways = {"#la-file label": "rtl", "la-viewer input[type=number]": "ltr", "#la-map input[role=combobox]": "ltr"}
+    ways["#la-map [role=option]"] = "ltr"
     for place, way in ways.items():
         assert page.locator(place).first.evaluate("element => getComputedStyle(element).direction") == way, place
