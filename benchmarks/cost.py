@@ -69,7 +69,7 @@ def measure(model: str, slices: int = 200) -> tuple[float, float]:
     from lungapp.engine import Engine
     from lungapp.reading.study import read_study
     from lungapp.registry import get_spec
-    from lungapp.series import look
+    from lungapp.series import look, read
     from lungapp.slices import Entry
 
     files = draw()
@@ -81,7 +81,7 @@ def measure(model: str, slices: int = 200) -> tuple[float, float]:
     list(engine.analyse_series(entries()[:16], model))  # loaded and warm
     start = time.process_time()
     for number, entry in enumerate(entries()):
-        look(number, entry, spec, model)
+        look(number, entry, read(entry), spec, model)
     around = time.process_time() - start
     start = time.process_time()
     rows = list(engine.analyse_series(entries(), model))

@@ -30,7 +30,7 @@ from lungapp.cards import shipped
 from lungapp.engine import Engine
 from lungapp.inference import LoadedModel
 from lungapp.preprocessing import to_input
-from lungapp.series import BATCH, READERS
+from lungapp.series import BATCH, WORKERS
 from lungapp.settings import PRECISIONS, WEIGHTS
 from lungapp.slices import Entry, Slice
 from lungapp.startup import keep_memory
@@ -118,7 +118,7 @@ def main() -> None:
         print(f"{count:5} slices with {names[-1]}: peak {peak():.0f} MiB, {grown:.0f} above the start; kept {kept:.0f}")
         del rows
     print(f"{options.slices} slices of 512 x 512, median of {options.repeats}; {os.cpu_count()} cores, ", end="")
-    print(f"batches of {BATCH}, {READERS} readers\n")
+    print(f"batches of {BATCH}, {WORKERS} workers\n")
     heads = ("Raw f32 /s", "Raw served /s", "Ours /s", "Ours / raw f32", "Ours / raw served")
     print(_row("Model", "Served in", *heads, *(f"CPU ms: {way}" for way in ("raw f32", "raw served", "ours"))))
     print("|" + 10 * " --- |")

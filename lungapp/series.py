@@ -1,17 +1,21 @@
-"""A series, slice by slice: read, judge and prepare a little ahead; score in batches; a row for each, in order.
+"""A series, batch by batch: read its slices, judge and prepare them, score them; a row for each, in their order.
 
-Reading and the gate run in threads of their own while the models are busy. At most `AHEAD` batches of prepared pictures
-and those with the models are in memory at a time, and of a slice that is done only its `SeriesRow`.
+A batch is the work of one thread from end to end, with as many beside it as there are cores. The gate is hundreds of
+short steps, between which Python lets one thread at a time go on; so no more than half of the threads judge at once,
+while the others read or score. Of a slice that is done only its `SeriesRow` is kept, so that memory does not grow with
+the series.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -21,16 +25,19 @@ from lungapp.quality import assess
 from lungapp.registry import LABELS, ModelSpec
 from lungapp.rendering import shrink
 from lungapp.results import Aggregate, Prediction, RowStatus, SeriesAnalysis, SeriesRow, SliceFacts
-from lungapp.slices import Entry, SetAside
+from lungapp.slices import Entry, SetAside, Slice
 
 BATCH = 8
 """Slices in one forward pass; on two cores larger batches are no faster, and progress is told less often."""
 
-AHEAD = 2
-"""Batches that are read before the model asks for them."""
+WORKERS = max(1, min(8, os.cpu_count() or 1))
+"""Batches that are worked on at a time; one more is drawn from the entries before it is its turn."""
 
-READERS = max(1, min(4, os.cpu_count() or 1))
-"""Threads that read and judge, and as many that ask the models."""
+JUDGES = max(1, WORKERS // 2)
+"""Threads that judge at a time."""
+
+MOST_PIXELS = 2**23
+"""A thread reads on before it judges until it holds as many; that is a batch of slices of 1024 x 1024."""
 
 NEIGHBOURS = 3
 """Slices whose mean the aggregate looks at: a nodule on one slice only is rare where slices are a few mm apart."""
@@ -45,6 +52,9 @@ Scores = tuple[tuple[Prediction, ...], Prediction | None]
 Score = Callable[[np.ndarray, Sequence[bool]], list[Scores]]
 """Pictures (n, size, size, 1) float32 in [0, 1], and which of them the gate had rejected → the scores of each."""
 
+Seen = tuple[int, Entry, Slice | Exception]
+"""A slice's number in the series, from 1, its entry, and what reading it gave."""
+
 
 @dataclass(frozen=True, eq=False)
 class Looked:
@@ -54,11 +64,25 @@ class Looked:
     picture: np.ndarray | None = None
 
 
-def look(number: int, entry: Entry, spec: ModelSpec, model: str, override: bool = False) -> Looked:
-    """Read, judge and prepare one slice; whatever is wrong with it becomes a row that says so."""
-    row = SeriesRow(number, entry.source, entry.position, model)
+Judge = Callable[[int, Entry, Slice | Exception], Looked]
+
+
+def read(entry: Entry) -> Slice | Exception:
+    """The slice, or why there is none."""
     try:
-        item = entry.read()
+        return entry.read()
+    except Exception as error:  # one slice never stops the others
+        return error
+
+
+def look(
+    number: int, entry: Entry, item: Slice | Exception, spec: ModelSpec, model: str, override: bool = False
+) -> Looked:
+    """Judge and prepare one slice that was `read`; whatever is wrong with it becomes a row that says so."""
+    row = SeriesRow(number, entry.source, entry.position, model)
+    if isinstance(item, Exception):
+        return Looked(replace(row, error=explain(item)))
+    try:
         grey = shrink(view(item).small, THUMBNAIL_SIDE)
         quality = assess(item)
         rejected = quality.verdict == "reject"
@@ -70,50 +94,58 @@ def look(number: int, entry: Entry, spec: ModelSpec, model: str, override: bool 
             thumbnail=np.rint(grey * 255).astype(np.uint8),
         )
         return Looked(row) if rejected and not override else Looked(row, prepare(item, spec)[0])
-    except Exception as error:  # one slice never stops the others
+    except Exception as error:
         return Looked(replace(row, error=explain(error)))
 
 
-def run(
-    entries: Iterable[Entry], ready: Callable[[int, Entry], Looked], score: Score, batch: int = BATCH
-) -> Iterator[SeriesRow]:
+def run(entries: Iterable[Entry], judge: Judge, score: Score, batch: int = BATCH) -> Iterator[SeriesRow]:
     """The rows of ``entries``, in their order, as they are done; closing the iterator ends the work.
 
     Parameters
     ----------
-    ready : looks at a slice, as `look` does; called in threads, at most ``AHEAD * batch`` slices before the model needs
-        them.
-    score : asks the models about at most ``batch`` pictures at once; called in threads, at most `READERS` at a time.
+    judge : looks at a slice, as `look` does; called in threads, at most `JUDGES` at a time.
+    score : asks the models about at most ``batch`` pictures at once; called in threads, at most `WORKERS` at a time.
     """
-    waiting: deque[Future[Looked]] = deque()
-    asked: deque[Future[list[SeriesRow]]] = deque()
-    coming = iter(enumerate(entries, start=1))
-    readers = ThreadPoolExecutor(READERS, thread_name_prefix="lungapp-reader")
-    scorers = ThreadPoolExecutor(READERS, thread_name_prefix="lungapp-scorer")
+    numbered = enumerate(entries, start=1)
+    batches = iter(lambda: list(islice(numbered, batch)), [])
+    working: deque[Future[list[SeriesRow]]] = deque()
+    ended, room = threading.Event(), threading.Semaphore(JUDGES)
+
+    def work(part: list[tuple[int, Entry]]) -> list[SeriesRow]:
+        looked: list[Looked] = []
+        for handful in _handfuls((number, entry, read(entry)) for number, entry in part if not ended.is_set()):
+            with room:
+                looked += [judge(*one) for one in handful]
+        return _scored(looked, score)
+
+    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="lungapp-series")
     try:
-        done: list[Looked] = []
-        while True:
-            while len(waiting) < AHEAD * batch and (following := next(coming, None)):
-                waiting.append(readers.submit(ready, *following))
-            if not waiting:
-                break
-            done.append(waiting.popleft().result())
-            # A long stretch of slices without anything to score is told too, not only full batches.
-            if len(_pictures(done)) == batch or len(done) >= AHEAD * batch or not waiting:
-                asked.append(scorers.submit(_scored, done, score))
-                done = []
-            while asked and (len(asked) > READERS or asked[0].done()):
-                yield from asked.popleft().result()
-        while asked:
-            yield from asked.popleft().result()
+        for part in batches:
+            working.append(pool.submit(work, part))
+            if len(working) > WORKERS:
+                yield from working.popleft().result()
+        while working:
+            yield from working.popleft().result()
     finally:
-        for pool in (readers, scorers):
-            pool.shutdown(wait=True, cancel_futures=True)  # nobody reads on in files that are about to be deleted
+        ended.set()
+        pool.shutdown(wait=True, cancel_futures=True)  # nobody reads on in files that are about to be deleted
+
+
+def _handfuls(items: Iterable[Seen]) -> Iterator[list[Seen]]:
+    """``items``, as many together as hold `MOST_PIXELS`."""
+    held: list[Seen] = []
+    for item in items:
+        held.append(item)
+        if sum(found.pixels.size for *_, found in held if isinstance(found, Slice)) >= MOST_PIXELS:
+            yield held
+            held = []
+    if held:
+        yield held
 
 
 def _scored(done: Sequence[Looked], score: Score) -> list[SeriesRow]:
     """The rows of ``done`` with the scores of what there is to score."""
-    pictures = _pictures(done)
+    pictures = [looked.picture for looked in done if looked.picture is not None]
     forced = [looked.row.overridden for looked in done if looked.picture is not None]
     scores: Iterator[Scores] = iter(())
     error = ""
@@ -132,10 +164,6 @@ def _scored(done: Sequence[Looked], score: Score) -> list[SeriesRow]:
             predictions, ensemble = next(scores)
             rows.append(replace(looked.row, predictions=predictions, ensemble=ensemble))
     return rows
-
-
-def _pictures(done: Sequence[Looked]) -> list[np.ndarray]:
-    return [looked.picture for looked in done if looked.picture is not None]
 
 
 def summarise(

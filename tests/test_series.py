@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,7 @@ from lungapp.engine import Engine
 from lungapp.errors import UNEXPECTED, UnknownModel, UnreadableInput, WeightsMissing
 from lungapp.registry import LABELS, MODELS
 from lungapp.results import Prediction, SeriesRow
-from lungapp.series import AHEAD, READERS, THUMBNAIL_SIDE, Looked, aggregate, look, run, summarise
+from lungapp.series import JUDGES, THUMBNAIL_SIDE, WORKERS, Judge, Looked, aggregate, look, run, summarise
 from lungapp.slices import Entry, Slice
 
 BLANK = Slice(np.full((300, 300), -1000.0), "HU")
@@ -47,7 +47,7 @@ def rows_of(*malignant: float | None) -> list[SeriesRow]:
     ]
 
 
-def ready(number: int, entry: Entry) -> Looked:
+def ready(number: int, entry: Entry, item: Slice | Exception) -> Looked:
     return Looked(SeriesRow(number, entry.source, entry.position, "basic_cnn"), PICTURE + number)
 
 
@@ -112,9 +112,9 @@ def test_the_order_is_kept_though_reading_takes_its_time():
     random = np.random.default_rng(0)
     delays = random.uniform(0, 0.01, 40)
 
-    def slow(number: int, entry: Entry) -> Looked:
+    def slow(number: int, entry: Entry, item: Slice | Exception) -> Looked:
         time.sleep(delays[number - 1])
-        looked = ready(number, entry)
+        looked = ready(number, entry, item)
         return Looked(looked.row) if number % 7 == 0 else looked
 
     sizes: list[int] = []
@@ -130,13 +130,13 @@ def test_the_order_is_kept_though_reading_takes_its_time():
     assert max(sizes) == 4
 
 
-def watched(count: int) -> tuple[list[Entry], list[int], Callable[[int, Entry], Looked]]:
+def watched(count: int) -> tuple[list[Entry], list[int], Judge]:
     """Entries, the numbers of those that were looked at, and what looks at them."""
     seen: list[int] = []
 
-    def note(number: int, entry: Entry) -> Looked:
+    def note(number: int, entry: Entry, item: Slice | Exception) -> Looked:
         seen.append(number)
-        return ready(number, entry)
+        return ready(number, entry, item)
 
     return entries(*[BLANK] * count), seen, note
 
@@ -145,7 +145,7 @@ def test_reading_stays_only_a_little_ahead():
     series, seen, note = watched(200)
     for done, _ in enumerate(run(series, note, score, batch=4), start=1):
         time.sleep(0.001)
-        assert len(seen) <= done + (AHEAD + READERS + 1) * 4
+        assert len(seen) <= done + (WORKERS + 1) * 4
     assert len(seen) == 200
 
 
@@ -157,8 +157,8 @@ def test_closing_ends_the_work_and_leaves_no_thread():
     read = len(seen)
     time.sleep(0.05)
     assert [row.number for row in taken] == [1, 2, 3, 4, 5, 6]
-    assert len(seen) == read <= 6 + (AHEAD + READERS + 1) * 4
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lungapp-reader")]
+    assert len(seen) == read <= 6 + (WORKERS + 1) * 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lungapp-series")]
     found = summarise(taken, 200, "basic_cnn", time.perf_counter())
     assert found.cancelled
     assert (len(found.rows), found.total) == (6, 200)
@@ -167,14 +167,56 @@ def test_closing_ends_the_work_and_leaves_no_thread():
 def test_a_long_stretch_without_anything_to_score_is_told_as_it_comes():
     series, seen, _ = watched(100)
 
-    def nothing(number: int, entry: Entry) -> Looked:
+    def nothing(number: int, entry: Entry, item: Slice | Exception) -> Looked:
         seen.append(number)
-        return Looked(ready(number, entry).row)
+        return Looked(ready(number, entry, item).row)
 
     rows = run(series, nothing, score, batch=4)
     assert next(rows).number == 1
-    assert len(seen) < 30
+    assert len(seen) <= (WORKERS + 1) * 4
     rows.close()
+
+
+def test_large_slices_are_not_held_by_the_batch(monkeypatch):
+    monkeypatch.setattr("lungapp.series.MOST_PIXELS", 2 * BLANK.pixels.size)
+    held: list[str] = []
+
+    def fetch(place: int) -> Slice:
+        if place == 5:
+            raise UnreadableInput("Expected pixels. Received: none.")
+        held.append(f"read {place}")
+        return BLANK
+
+    def note(number: int, entry: Entry, item: Slice | Exception) -> Looked:
+        held.append(f"judged {number}")
+        return ready(number, entry, item)
+
+    series = [Entry(f"file {place}", None, partial(fetch, place)) for place in range(1, 7)]
+    rows = list(run(series, note, score, batch=6))
+    assert [row.number for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert held == [
+        *("read 1", "read 2", "judged 1", "judged 2"),
+        *("read 3", "read 4", "judged 3", "judged 4"),
+        *("read 6", "judged 5", "judged 6"),
+    ]
+
+
+def test_no_more_judge_at_once_than_python_lets_go_on():
+    inside, most = 0, 0
+    lock = threading.Lock()
+
+    def slow(number: int, entry: Entry, item: Slice | Exception) -> Looked:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.001)
+        with lock:
+            inside -= 1
+        return ready(number, entry, item)
+
+    assert len(list(run(entries(*[BLANK] * 60), slow, score, batch=4))) == 60
+    assert most <= JUDGES
 
 
 def test_a_failing_forward_pass_fails_its_own_batch_only():
@@ -191,7 +233,7 @@ def test_a_failing_forward_pass_fails_its_own_batch_only():
 
 
 def test_looking_keeps_no_pixels(thorax):
-    looked = look(3, entries(thorax)[0], MODELS[0], "basic_cnn")
+    looked = look(3, entries(thorax)[0], thorax, MODELS[0], "basic_cnn")
     assert looked.picture.shape == MODELS[0].input_shape
     assert looked.row.number == 3
     assert not hasattr(looked.row.slice, "pixels")
