@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ from tests.fakes import FakeEngine, serve
 
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
 FLAGS = ("--no-sandbox", "--disable-gpu", *QUIET)
+
+
+CUT_OFF = re.compile("BodyStreamBuffer was aborted|Connection errored out")
+"""What a page may say of its open streams when a link leaves it, as the languages' do."""
 
 
 @dataclass
@@ -105,7 +110,7 @@ def speaker(chromium: Browser) -> Iterator[Callable[..., Page]]:
     yield open_page
     for seen in visits:
         seen.page.context.close()
-        assert seen.errors == []
+        assert [error for error in seen.errors if not CUT_OFF.search(error)] == []
 
 
 @pytest.fixture(scope="module")
