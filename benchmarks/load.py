@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 MIB = 2**20
 RAW_SECONDS = 4.0
 WARM_UP_SECONDS = 5.0
+SOAK_WARM_UP_SECONDS = 300.0
+"""Until every thread has come to its largest: memory that is kept for the next request grows as long."""
+
 SOAK_STEPS = 12
 """How often a soak tells how it goes."""
 
@@ -164,9 +167,12 @@ def _errors(outcome: Outcome) -> str:
 def soak(app: Application, model: str, users: int, minutes: float) -> None:
     """Serve for ``minutes`` and tell now and then: analyses, errors, memory, files."""
     slices, step = pictures(), 60 * minutes / SOAK_STEPS
-    crowd(app.port, model, users, min(step, 60), slices, "gradio")
+    crowd(app.port, model, users, min(2 * step, SOAK_WARM_UP_SECONDS), slices, "gradio")
     start = app.memory()
-    print(f"{model}, {users} users, {minutes:g} minutes; {start:.0f} MiB and {app.files()} files after warming up")
+    print(
+        f"{model}, {users} users, {minutes:g} minutes; {start:.0f} MiB and {app.files()} files after warming up",
+        flush=True,
+    )
     for number in range(1, SOAK_STEPS + 1):
         outcome = crowd(app.port, model, users, step, slices, "gradio")
         growth = 100 * (app.memory() / start - 1)
