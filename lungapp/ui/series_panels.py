@@ -39,8 +39,8 @@ def empty() -> str:
 
 def _invitation() -> str:
     return say_html(
-        "Upload the slices of a series, many files or a ZIP of them ({formats}), and press Analyse. The slices are "
-        "scored one by one and put together along the patient.",
+        "Upload the slices of a series, many files or a ZIP of them ({formats}), and press Analyse series. The slices "
+        "are scored one by one and put together along the patient.",
         formats=FORMATS,
     )
 
@@ -51,8 +51,8 @@ def waiting(title: str, count: int, notes: tuple[str, ...] = ()) -> str:
     said = f"<ul>{said}</ul>" if said else ""
     ready = say_html(
         plural(
-            "{n} slice is ready. Press Analyse to score it.",
-            "{n} slices are ready. Press Analyse to score them.",
+            "{n} slice is ready. Press Analyse series to score it.",
+            "{n} slices are ready. Press Analyse series to score them.",
             count,
         )
     )
