@@ -279,6 +279,9 @@ def test_folders_that_are_empty_for_long_are_removed(monkeypatch: pytest.MonkeyP
     last = small.folder("ada")
     assert inner in tmp_path.iterdir(), "its time began anew when what was in it went"
     assert set(tmp_path.iterdir()) == {inner, kept, last}
+    assert set(small._owners) == {inner.name, kept.name, last.name}, "what is gone takes no memory"
+    assert small.allows(str(kept / "a.png"), "ada")
+    assert not small.allows(str(empty / "a.png"), "ada")
 
 
 def test_a_visitor_who_leaves_while_uploading_leaves_nothing(address: str) -> None:

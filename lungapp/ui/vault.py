@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -38,16 +39,23 @@ class Vault:
 
     def folder(self, visitor: str) -> Path:
         """A new folder of ``visitor``'s own, under a name that cannot be guessed."""
-        name = PREFIX + secrets.token_hex(16)
+        folder = cache_folder() / (PREFIX + secrets.token_hex(16))
+        folder.mkdir(mode=0o700, parents=True)
         with self._lock:
-            _remember(self._owners, name, visitor, self._capacity)
+            _remember(self._owners, folder.name, sys.intern(visitor), self._capacity)
             self._made += 1
             tidy = self._made % TIDY_EVERY == 0
         if tidy:
             _tidy(cache_folder())
-        folder = cache_folder() / name
-        folder.mkdir(mode=0o700, parents=True)
+            self._forget_gone()
         return folder
+
+    def _forget_gone(self) -> None:
+        """Forget the folders that are no more: their names are never given again."""
+        with self._lock:
+            there = {folder.name for folder in cache_folder().iterdir()}
+            for name in self._owners.keys() - there:
+                del self._owners[name]
 
     def allows(self, path: str, visitor: str) -> bool:
         """Whether ``visitor`` may have the file at ``path``: one in a folder of theirs, or one that the page offers.
