@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -37,6 +38,7 @@ from benchmarks.users import USERS, Outcome, crowd, pictures
 from lungapp.batching import MOST
 from lungapp.registry import DEFAULT_MODEL
 from lungapp.settings import Settings
+from lungapp.ui.theme import SESSIONS
 
 if TYPE_CHECKING:
     from lungapp.inference import LoadedModel
@@ -45,7 +47,7 @@ MIB = 2**20
 RAW_SECONDS = 4.0
 WARM_UP_SECONDS = 5.0
 SOAK_WARM_UP_SECONDS = 300.0
-"""Until every thread has come to its largest: memory that is kept for the next request grows as long."""
+"""Until every thread has come to its largest, and as many sessions have been there as are kept."""
 
 SOAK_STEPS = 12
 """How often a soak tells how it goes."""
@@ -167,7 +169,9 @@ def _errors(outcome: Outcome) -> str:
 def soak(app: Application, model: str, users: int, minutes: float) -> None:
     """Serve for ``minutes`` and tell now and then: analyses, errors, memory, files."""
     slices, step = pictures(), 60 * minutes / SOAK_STEPS
-    crowd(app.port, model, users, min(2 * step, SOAK_WARM_UP_SECONDS), slices, "gradio")
+    rounds = math.ceil(SESSIONS / users)
+    for _ in range(rounds):
+        crowd(app.port, model, users, SOAK_WARM_UP_SECONDS / rounds, slices, "gradio")
     start = app.memory()
     print(
         f"{model}, {users} users, {minutes:g} minutes; {start:.0f} MiB and {app.files()} files after warming up",

@@ -19,6 +19,7 @@ from gradio_client import Client, handle_file
 from lungapp.reading import Limits
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES
+from lungapp.ui.upload_route import forget_gone
 from lungapp.ui.uploads import cache_folder
 from lungapp.ui.vault import Vault, vault
 from lungapp.users import hash_password
@@ -282,6 +283,21 @@ def test_folders_that_are_empty_for_long_are_removed(monkeypatch: pytest.MonkeyP
     assert set(small._owners) == {inner.name, kept.name, last.name}, "what is gone takes no memory"
     assert small.allows(str(kept / "a.png"), "ada")
     assert not small.allows(str(empty / "a.png"), "ada")
+
+
+def test_files_that_are_gone_take_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, gone = tmp_path / "there", tmp_path / "gone"
+    there.touch()
+    sets = [{str(there), str(gone)}, {str(gone)}, set()]
+    forget_gone(sets)
+    assert sets == [{str(there)}, set(), set()]
+
+    asked: list[set[str]] = []
+    monkeypatch.setattr("lungapp.ui.upload_route.TIDY_EVERY", 2)
+    monkeypatch.setattr("lungapp.ui.upload_route.forget_gone", lambda sets: asked.append(set().union(*sets)))
+    with serve(FakeEngine()) as url:  # type: ignore[arg-type]
+        sent = [httpx.post(f"{url}{API}/upload", files={"files": ("a.png", b"x")}).json()[0] for _ in range(5)]
+    assert asked == [set(sent[:2]), set(sent[:4])]
 
 
 def test_a_visitor_who_leaves_while_uploading_leaves_nothing(address: str) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import count
 from pathlib import Path
 
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from starlette.types import Message, Receive
 from lungapp.errors import NO_ROOM, is_full
 from lungapp.reading import Limits
 from lungapp.ui.language import say
-from lungapp.ui.vault import vault
+from lungapp.ui.vault import TIDY_EVERY, vault
 
 
 class _TooMuch(Exception):
@@ -26,6 +27,7 @@ class _TooMuch(Exception):
 
 def upload_route(limits: Limits) -> Callable[[Request], Awaitable[Response]]:
     """The route's endpoint: receives files, answers with their paths, which mean something to their uploader only."""
+    served = count(1)
 
     async def upload(request: Request) -> Response:
         from gradio.route_utils import MultiPartException
@@ -52,9 +54,17 @@ def upload_route(limits: Limits) -> Callable[[Request], Awaitable[Response]]:
                 raise
             return PlainTextResponse(say(NO_ROOM), 507)
         app.get_blocks().upload_file_set.update(files)  # swept by Gradio when they are old
+        if next(served) % TIDY_EVERY == 0:
+            forget_gone(app.get_blocks().temp_file_sets)
         return JSONResponse(files)
 
     return upload
+
+
+def forget_gone(sets: Iterable[set[str]]) -> None:
+    """Take the files out of ``sets`` that are no more. Gradio keeps those it finds deleted, for good."""
+    for files in sets:
+        files -= {file for file in files.copy() if not Path(file).exists()}
 
 
 async def _receive(request: Request, folder: Path, limits: Limits) -> list[str]:
