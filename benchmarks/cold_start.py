@@ -41,8 +41,14 @@ def wait_for(url: str, wanted: str, deadline: float) -> None:
     raise TimeoutError(url)
 
 
-def one_start() -> tuple[float, float]:
-    """Seconds until the page, and until every model, was there."""
+def memory_of(process: int, kind: str = "VmRSS") -> float:
+    """Resident MiB of a process now; "VmHWM": the most so far."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(kind))
+
+
+def one_start() -> tuple[float, float, float]:
+    """Seconds until the page, and until every model, was there, and the resident MiB then."""
     port = free_port()
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "TF_CPP_MIN_LOG_LEVEL": "3"}
     start = time.perf_counter()
@@ -53,7 +59,7 @@ def one_start() -> tuple[float, float]:
         wait_for(f"http://127.0.0.1:{port}/", "gradio_config", start + 120)
         page = time.perf_counter() - start
         wait_for(f"http://127.0.0.1:{port}/health", json.dumps("ok"), start + 300)
-        return page, time.perf_counter() - start
+        return page, time.perf_counter() - start, memory_of(process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -65,10 +71,9 @@ def main() -> None:
     times = parser.parse_args().times
     for _ in range(times):
         load = os.getloadavg()[0]
-        page, models = one_start()
-        print(
-            f"page {page:5.2f} s, models {models:5.2f} s, load before {load:.2f} on {os.cpu_count()} cores", flush=True
-        )
+        page, models, memory = one_start()
+        print(f"page {page:5.2f} s, models {models:5.2f} s, {memory:.0f} MiB, ", end="")
+        print(f"load before {load:.2f} on {os.cpu_count()} cores", flush=True)
 
 
 if __name__ == "__main__":

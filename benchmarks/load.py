@@ -33,12 +33,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks.cold_start import ROOT, free_port, wait_for
+from benchmarks.cold_start import ROOT, free_port, memory_of, wait_for
 from benchmarks.users import USERS, Outcome, crowd, pictures
 from lungapp.batching import MOST
 from lungapp.registry import DEFAULT_MODEL
 from lungapp.settings import Settings
-from lungapp.ui.theme import SESSIONS
 
 if TYPE_CHECKING:
     from lungapp.inference import LoadedModel
@@ -66,8 +65,7 @@ class Application:
 
     def memory(self, kind: str = "VmRSS") -> float:
         """Resident MiB now; "VmHWM": the most so far."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(kind))
+        return memory_of(self.process.pid, kind)
 
     def processor(self) -> float:
         """Seconds of processor time so far."""
@@ -168,6 +166,8 @@ def _errors(outcome: Outcome) -> str:
 
 def soak(app: Application, model: str, users: int, minutes: float) -> None:
     """Serve for ``minutes`` and tell now and then: analyses, errors, memory, files."""
+    from lungapp.ui.theme import SESSIONS  # imports Gradio, which the users do without
+
     slices, step = pictures(), 60 * minutes / SOAK_STEPS
     rounds = math.ceil(SESSIONS / users)
     for _ in range(rounds):

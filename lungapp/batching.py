@@ -45,7 +45,7 @@ class Batcher(Generic[T]):
 
     def __init__(self, run: Run[T], lanes: Sequence[Run[T]] = (), most: int = MOST, longest: int = LONGEST) -> None:
         self._run, self._free, self._most, self._longest = run, list(lanes) or [run], most, longest
-        self._lanes, self._active = len(self._free), 0
+        self._lanes = len(self._free)
         self._waiting: deque[_Request[T]] = deque()
         self._lock = threading.Lock()
 
@@ -64,7 +64,7 @@ class Batcher(Generic[T]):
         """
         request: _Request[T] = _Request(pictures)
         with self._lock:
-            if self._active == self._lanes:
+            if not self._free:
                 if len(self._waiting) >= self._longest and not patient:
                     raise Busy(
                         "Expected fewer than {most} analyses to be waiting for this model. Received: one more. Please "
@@ -73,28 +73,27 @@ class Batcher(Generic[T]):
                     )
                 self._waiting.append(request)
             else:
-                self._begin(request, alone=not (self._active or beside))
+                self._begin(request, alone=len(self._free) == self._lanes and not beside)
         request.turn.wait()
-        if request.run is not None:
-            self._lead(request, request.run)
+        if request.lane is not None:
+            self._lead(request, request.lane)
         if request.error is not None:
             raise request.error
         return request.answers
 
     def _begin(self, request: _Request[T], alone: bool = False) -> None:
-        """Let ``request`` lead a batch; the lock is held, and fewer than all lanes are taken."""
-        self._active += 1
-        request.lane = None if alone else self._free.pop()
-        request.run = request.lane or self._run
+        """Let ``request`` lead a batch; the lock is held, and a lane is free. Who is ``alone`` takes one and all."""
+        request.lane = self._free.pop()
+        request.run = self._run if alone else request.lane
         request.turn.set()
 
-    def _lead(self, first: _Request[T], run: Run[T]) -> None:
+    def _lead(self, first: _Request[T], lane: Run[T]) -> None:
         """Ask for ``first`` and those behind it, wake them, and hand the lane to whoever came since."""
         batch = [first]
         try:
             with self._lock:
                 batch += self._company(len(first.pictures))
-            self._serve(batch, run)
+            self._serve(batch, first.run)
         except BaseException as error:  # this thread is being ended; the others of its batch must not wait for ever
             for request in batch[1:]:
                 request.error = RuntimeError(f"The batch was ended by {type(error).__name__}.")
@@ -103,9 +102,7 @@ class Batcher(Generic[T]):
             for request in batch[1:]:
                 request.turn.set()
             with self._lock:
-                self._active -= 1
-                if first.lane is not None:
-                    self._free.append(first.lane)
+                self._free.append(lane)
                 if self._waiting:
                     self._begin(self._waiting.popleft())
 
@@ -134,13 +131,14 @@ class Batcher(Generic[T]):
 class _Request(Generic[T]):
     """Pictures, and what becomes of them; ``turn`` is set when there is an answer, or when it is to lead a batch.
 
-    ``run`` answers the batch that it leads, None where it leads none; ``lane`` is the same where that is a lane.
+    ``lane`` is what it holds while it leads a batch, None where it leads none; ``run`` is what answers that batch.
     """
+
+    run: Run[T]
 
     def __init__(self, pictures: np.ndarray) -> None:
         self.pictures = pictures
         self.answers: list[T] = []
         self.error: Exception | None = None
-        self.run: Run[T] | None = None
         self.lane: Run[T] | None = None
         self.turn = threading.Event()

@@ -24,10 +24,10 @@ GRAPHS = Path(__file__).with_name("graphs")
 EXACT, FAST = "f32", "bf16"
 """What a graph may be computed in. bf16 is nearly twice as fast where the processor has instructions for it."""
 
-GREYS_COUNT = ("resnet50", "advanced_cnn")
-"""Models whose layers up to the first pooling stay in float32 under bf16, which would keep 8 binary digits of a slice's
-greys: that moves their answers more than all that follows, by up to 0.0094 instead of 0.0041. The Basic CNN's move by
-0.0016 as a whole."""
+EXACT_STEM = ("resnet50", "advanced_cnn")
+"""Models whose stem, up to the first pooling, stays in float32 under bf16, which would keep 8 binary digits of a
+slice's greys: that moves their answers more than all that follows, by up to 0.0094 instead of 0.0041. The Basic CNN's
+move by 0.0016 as a whole."""
 
 LANES = 4
 """The most lanes for a crowd; with more cores each has several threads."""
@@ -50,7 +50,7 @@ def open_graphs(
     Parameters
     ----------
     tensors : float16 or float32 arrays by their Keras paths, laid out as Keras has them.
-    precision : `EXACT`, or `FAST` but for what `GREYS_COUNT` says.
+    precision : `EXACT`, or `FAST` but for the stems of `EXACT_STEM`.
     threads : of the processor; as many as it has cores where 0.
 
     Returns
@@ -67,7 +67,7 @@ def open_graphs(
     model = core.read_model(GRAPHS / f"{name}.onnx")
     _fill(model, name, tensors)
     precisions, parts = [precision], [model]
-    if precision == FAST and name in GREYS_COUNT:
+    if precision == FAST and name in EXACT_STEM:
         precisions, parts = [EXACT, FAST], _at_first_pooling(model)
     graphs: list[Graph] = []
     lanes = min(LANES, threads or os.cpu_count() or 1)

@@ -84,10 +84,8 @@ def keep_memory() -> None:
 
     Pictures are megabytes that come and go many times in a request. By default glibc gives each back to the system at
     once and takes it anew, zeroed page by page; and it keeps a pool for every few threads, each of which grows. Other
-    C libraries are left as they are. Gradio remembers its last 10,000 requests, for figures that nobody looks at: a
-    hundred will do.
+    C libraries are left as they are.
     """
-    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     with contextlib.suppress(OSError, AttributeError, TypeError):
         tune = ctypes.CDLL(None).mallopt
         for number, value in MEMORY.values():

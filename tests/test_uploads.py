@@ -17,7 +17,7 @@ from lungapp.startup import PREFIX, sweep
 from lungapp.ui import EXAMPLES, uploads
 from lungapp.ui.opened import Opened, close, open_upload
 from lungapp.ui.uploads import Upload
-from lungapp.ui.vault import _tidy, vault
+from lungapp.ui.vault import vault
 from tests.series_files import phantom_series
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
@@ -164,6 +164,15 @@ def test_what_is_handed_out_is_deleted_soon(cached: Path) -> None:
     assert wait_until_gone(file.parent)
 
 
+def test_nothing_is_left_once_nobody_comes_any_more(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "EMPTY_FILE_SECONDS", 0)
+    empty = uploads.cache_folder() / "tmpempty"
+    file = uploads.hand_out(vault.folder(""), "lungapp-series.csv", b"a,b\r\n")
+    empty.touch()
+    assert wait_until_gone(file.parent)
+    assert wait_until_gone(empty)
+
+
 def test_the_empty_files_that_gradio_makes_are_tidied(cached: Path) -> None:
     cache = uploads.cache_folder()
     old, new, full = (cache / name for name in ("tmpold", "tmpnew", "tmpfull"))
@@ -171,5 +180,5 @@ def test_the_empty_files_that_gradio_makes_are_tidied(cached: Path) -> None:
         file.write_bytes(content)
     for file in (old, full):
         os.utime(file, (0, 0))
-    _tidy(cache)
+    uploads.tidy()
     assert [file.exists() for file in (old, new, full)] == [False, True, True]

@@ -37,7 +37,7 @@ def outputs_of(model: keras.Model, spec: ModelSpec) -> dict[str, Any]:
 
 
 def to_onnx(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
-    """``model`` as an ONNX graph. Raises `NotImplementedError` for a kind of layer that none of the networks has."""
+    """``model`` as an ONNX graph. Raises ValueError for a kind of layer that none of the networks has."""
     outputs = outputs_of(model, spec)
     view = keras.Model(model.input, list(outputs.values()))
     writer = _Writer()
@@ -93,7 +93,7 @@ class _Writer:
         layer, inputs = node.operation, node.arguments.keras_tensors
         kind = type(layer).__name__
         if kind not in WRITERS:
-            raise NotImplementedError(f"Expected a layer out of: {', '.join(WRITERS)}. Received: {kind}.")
+            raise ValueError(f"Expected a layer out of: {', '.join(WRITERS)}. Received: {kind}.")
         names = [self.names[id(tensor)] for tensor in inputs]
         self.names[id(node.outputs[0])] = WRITERS[kind](self, layer, names, len(inputs[0].shape))
 
@@ -179,7 +179,7 @@ def _log_sum_exp(writer: _Writer, layer: Any, names: list[str], rank: int) -> st
 def _activated(writer: _Writer, layer: Any, name: str) -> str:
     activation = layer.activation.__name__
     if activation not in ("relu", "linear"):
-        raise NotImplementedError(f"Expected relu or linear in {layer.name}. Received: {activation}.")
+        raise ValueError(f"Expected relu or linear in {layer.name}. Received: {activation}.")
     return writer.add("Relu", [name]) if activation == "relu" else name
 
 
@@ -190,7 +190,7 @@ def _pad(layer: Any) -> str:
 def _expect(layer: Any, **values: Any) -> None:
     for key, value in values.items():
         if getattr(layer, key) != value:
-            raise NotImplementedError(f"Expected {key} {value} in {layer.name}. Received: {getattr(layer, key)}.")
+            raise ValueError(f"Expected {key} {value} in {layer.name}. Received: {getattr(layer, key)}.")
 
 
 WRITERS: dict[str, Callable[[_Writer, Any, list[str], int], str]] = {

@@ -46,7 +46,7 @@ CAVEATS = (
     "A probability is the model's, calibrated on validation slices of that dataset; it is not a patient's risk.",
 )
 
-ARITHMETIC = {"f32": "float32", "bf16": "bfloat16, which moves a probability by less than 0.005 from float32"}
+ARITHMETIC = {"f32": "float32", "bf16": "bfloat16, within 0.005 of float32 on held-out slices"}
 """`Prediction.precision` in words."""
 
 OPERATING_POINTS = {"sensitivity_95": "95 % sensitivity", "specificity_95": "95 % specificity"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
     settings : limits on uploads, and the model picked at first.
     examples : folder with slices to click on.
     """
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # of its record of requests, which nobody looks at
     records = _read_records(engine)
     with Page(title="LungApp", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as demo:
         gr.HTML(composed(header), elem_id="la-header")

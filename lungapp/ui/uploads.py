@@ -20,6 +20,12 @@ from pathlib import Path
 from lungapp.errors import NO_ROOM, StorageUnavailable, is_full
 from lungapp.startup import PREFIX
 
+OWN = "own-"
+"""Of the names of folders in Gradio's cache that belong to one visitor each (`lungapp.ui.vault`)."""
+
+EMPTY_FOLDER_SECONDS, EMPTY_FILE_SECONDS = 3600, 60
+"""How long such a folder may be empty, and the file that Gradio makes for each it is handed. Its sweep takes neither."""
+
 GRACE_SECONDS = 60.0
 """How long after its last use Gradio's copy is deleted: the same page may be asking for it again just now."""
 
@@ -134,6 +140,10 @@ class _Leaving:
                     self._changed.wait(left if self._due else None)
                 _, used, files = heapq.heappop(self._due)
             _forget(files, used)
+            with self._changed:
+                idle = not self._due
+            if idle:
+                tidy()
 
 
 _leaving = _Leaving()
@@ -155,3 +165,21 @@ def cache_folder() -> Path:
     from gradio.utils import get_upload_folder
 
     return Path(get_upload_folder()).resolve()
+
+
+def tidy() -> None:
+    """Remove folders in which nothing is left, and the empty file that Gradio makes for every file it is handed."""
+    cache, now = cache_folder(), time.time()
+    # os.walk, unlike glob, does not mind that others delete folders meanwhile.
+    for place, _, files in os.walk(cache, topdown=False):
+        folder = Path(place)
+        if folder != cache and folder.relative_to(cache).parts[0].startswith(OWN):
+            with contextlib.suppress(OSError):  # gone, or with a file in it
+                if folder.stat().st_mtime < now - EMPTY_FOLDER_SECONDS:
+                    folder.rmdir()
+        elif folder == cache:
+            for file in (folder / name for name in files if name.startswith("tmp")):
+                with contextlib.suppress(OSError):
+                    found = file.stat()
+                    if not found.st_size and found.st_mtime < now - EMPTY_FILE_SECONDS:
+                        file.unlink()

@@ -6,26 +6,19 @@ program keeps no cookie, the empty text. What belongs to nobody in particular is
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 import sys
 import threading
-import time
 from collections import OrderedDict
 from pathlib import Path
 
-from lungapp.ui.uploads import cache_folder
+from lungapp.ui.uploads import OWN, cache_folder, tidy
 
-PREFIX = "own-"
 CAPACITY = 100_000
 """How many folders and sessions are remembered; the oldest are forgotten, and a folder nobody owns is closed to all."""
 
-TIDY_EVERY, TIDY_SECONDS = 256, 3600
-"""After so many new folders, those are removed that have been empty for so long: Gradio's sweep takes files alone."""
-
-TIDY_FILES_SECONDS = 60
-"""How old such files are that are removed then."""
+TIDY_EVERY = 256
+"""After so many new folders, what was left empty is removed, and who owned what is gone is forgotten."""
 
 
 class Vault:
@@ -39,14 +32,14 @@ class Vault:
 
     def folder(self, visitor: str) -> Path:
         """A new folder of ``visitor``'s own, under a name that cannot be guessed."""
-        folder = cache_folder() / (PREFIX + secrets.token_hex(16))
+        folder = cache_folder() / (OWN + secrets.token_hex(16))
         folder.mkdir(mode=0o700, parents=True)
         with self._lock:
             _remember(self._owners, folder.name, sys.intern(visitor), self._capacity)
             self._made += 1
-            tidy = self._made % TIDY_EVERY == 0
-        if tidy:
-            _tidy(cache_folder())
+            due = self._made % TIDY_EVERY == 0
+        if due:
+            tidy()
             self._forget_gone()
         return folder
 
@@ -69,7 +62,7 @@ class Vault:
         first = inside.parts[0] if inside.parts else ""
         if not Path(path).is_absolute() or len(inside.parts) < 2:
             return False
-        return not first.startswith(PREFIX) or self._owners.get(first) == visitor
+        return not first.startswith(OWN) or self._owners.get(first) == visitor
 
     def owns(self, session: str, visitor: str) -> bool:
         """Whether ``session`` is ``visitor``'s; a session is theirs who first used it."""
@@ -77,24 +70,6 @@ class Vault:
             if session not in self._sessions:
                 _remember(self._sessions, session, visitor, self._capacity)
             return self._sessions[session] == visitor
-
-
-def _tidy(cache: Path) -> None:
-    """Remove folders in which nothing is left, and the empty file that Gradio makes for every file it is handed."""
-    now = time.time()
-    # os.walk, unlike glob, does not mind that others delete folders meanwhile.
-    for place, _, files in os.walk(cache, topdown=False):
-        folder = Path(place)
-        if folder != cache and folder.relative_to(cache).parts[0].startswith(PREFIX):
-            with contextlib.suppress(OSError):  # gone, or with a file in it
-                if folder.stat().st_mtime < now - TIDY_SECONDS:
-                    folder.rmdir()
-        elif folder == cache:
-            for file in (folder / name for name in files if name.startswith("tmp")):
-                with contextlib.suppress(OSError):
-                    found = file.stat()
-                    if not found.st_size and found.st_mtime < now - TIDY_FILES_SECONDS:
-                        file.unlink()
 
 
 def _remember(entries: OrderedDict[str, str], key: str, value: str, capacity: int) -> None:

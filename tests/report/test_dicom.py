@@ -113,6 +113,7 @@ def test_the_algorithm_is_identified(analyses: dict[str, Analysis]) -> None:
     assert said["Algorithm Version"] == __version__
     parameters = [item.TextValue for item in group[0].ContentSequence if "TextValue" in item]
     assert f"weights SHA-256: {'c' * 64}" in parameters
+    assert "computed in: f32" in parameters
     assert "confident from: 0.93" in parameters
     coded = {item.name.value: item.value for item in group[0].ContentSequence if item.ValueType == "CODE"}
     assert coded["PREDICTED"] == class_concept("malignant")

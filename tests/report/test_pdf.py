@@ -66,8 +66,11 @@ def test_one_model(analyses: dict[str, Analysis]) -> None:
         "93.0 %",
         "21.4 % / never",
         "0.7 x 0.6",
+        "Computed in float32.",
     ):
         assert must in text
+    fast = replace(analyses["one"].predictions[0], precision="bf16")
+    assert "Computed in bfloat16" in to_text(replace(analyses["one"], predictions=(fast,)))
     assert "72.0 % of the attention inside the lungs" in text
     assert "2 identifying attributes" in text
     assert "Patient" not in text
