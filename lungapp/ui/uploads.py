@@ -24,7 +24,7 @@ OWN = "own-"
 """Of the names of folders in Gradio's cache that belong to one visitor each (`lungapp.ui.vault`)."""
 
 EMPTY_FOLDER_SECONDS, EMPTY_FILE_SECONDS = 3600, 60
-"""How long such a folder may be empty, and the file that Gradio makes for each it is handed. Its sweep takes neither."""
+"""How long such a folder may be empty, and a file that Gradio makes for each it is handed. Its sweep takes neither."""
 
 GRACE_SECONDS = 60.0
 """How long after its last use Gradio's copy is deleted: the same page may be asking for it again just now."""
