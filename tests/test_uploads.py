@@ -166,6 +166,7 @@ def test_what_is_handed_out_is_deleted_soon(cached: Path) -> None:
 
 def test_nothing_is_left_once_nobody_comes_any_more(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "EMPTY_FILE_SECONDS", 0)
+    monkeypatch.setattr(uploads, "_leaving", uploads._Leaving())  # that of other tests may have files yet
     empty = uploads.cache_folder() / "tmpempty"
     file = uploads.hand_out(vault.folder(""), "lungapp-series.csv", b"a,b\r\n")
     empty.touch()
