@@ -59,6 +59,7 @@ def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awa
         try:
             asked = _asked(request.query_params, settings.default_model)
             body = await _body(request)
+            await request.is_disconnected()  # The server stops listening after a large body until it is asked again.
             async with room:
                 if await request.is_disconnected():
                     return Response(status_code=GONE)
