@@ -27,7 +27,7 @@ import numpy as np
 import onnx
 
 from lungapp.registry import DEFAULT_MODEL, get_spec
-from lungapp.runtime import GRAPHS, PICTURES
+from lungapp.runtime import GRAPHS, PICTURES, channel_first
 from lungapp.settings import WEIGHTS
 from lungapp.weights_io import read_tensors
 
@@ -60,7 +60,7 @@ def opened(way: str, path: Path) -> Run:
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
-        return lambda pictures: session.run(None, {name: pictures})
+        return lambda pictures: session.run(None, {name: channel_first(pictures)})
     import openvino
 
     precision = way.partition(" ")[2]
@@ -68,7 +68,7 @@ def opened(way: str, path: Path) -> Run:
     request = openvino.Core().compile_model(path, "CPU", options).create_infer_request()
 
     def run(pictures: np.ndarray) -> list[np.ndarray]:
-        request.infer([pictures], share_inputs=True)
+        request.infer([channel_first(pictures)], share_inputs=True)
         return [np.array(tensor.data) for tensor in request.output_tensors]
 
     return run

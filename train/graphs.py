@@ -25,8 +25,8 @@ from lungapp.weights_io import variables_of
 OPSET, IR_VERSION = 17, 8
 """Old enough for every reader in use."""
 
-CHANNELS_FIRST, CHANNELS_LAST, KERNEL = (0, 3, 1, 2), (0, 2, 3, 1), (3, 2, 0, 1)
-"""ONNX has channels first; from Keras' order, back to it, and a kernel's from (rows, columns, in, out)."""
+CHANNELS_LAST, KERNEL = (0, 2, 3, 1), (3, 2, 0, 1)
+"""ONNX has channels first: from there to Keras' order, and for a kernel from Keras' (rows, columns, in, out)."""
 
 
 def outputs_of(model: keras.Model, spec: ModelSpec) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def to_onnx(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
     outputs = outputs_of(model, spec)
     view = keras.Model(model.input, list(outputs.values()))
     writer = _Writer()
-    writer.names[id(view.input)] = writer.add("Transpose", [PICTURES], perm=CHANNELS_FIRST)
+    writer.names[id(view.input)] = PICTURES
     for depth in sorted(view._nodes_by_depth, reverse=True):
         for node in view._nodes_by_depth[depth]:
             if not node.is_input:
@@ -54,7 +54,10 @@ def to_onnx(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
     graph = helper.make_graph(
         writer.nodes,
         spec.name,
-        [_described(PICTURES, ("n", *spec.input_shape)), *(_described(path, v.shape) for path, v in variables.items())],
+        [
+            _described(PICTURES, ("n", 1, spec.size, spec.size)),
+            *(_described(path, v.shape) for path, v in variables.items()),
+        ],
         [_described(name, ("n", *tensor.shape[1:])) for name, tensor in outputs.items()],
         writer.constants,
     )
@@ -126,7 +129,15 @@ def _convolution(writer: _Writer, layer: Any, names: list[str], rank: int) -> st
 
 
 def _max_pooling(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
-    return writer.add("MaxPool", names, kernel_shape=layer.pool_size, strides=layer.strides, auto_pad=_pad(layer))
+    sizes = {"kernel_shape": layer.pool_size, "strides": layer.strides}
+    *_, activated, padded = writer.nodes
+    if (activated.op_type, padded.op_type) == ("Relu", "Pad") and [*activated.output] == [padded.input[0]]:
+        # Zeros around what is nowhere below 0 change no maximum, and the pooling's own margin costs no copy.
+        _expect(layer, padding="valid")
+        margin = onnx.numpy_helper.to_array(writer.constants.pop())
+        writer.nodes.pop()
+        return writer.add("MaxPool", activated.output, **sizes, pads=[*margin[2:4], *margin[6:8]])
+    return writer.add("MaxPool", names, **sizes, auto_pad=_pad(layer))
 
 
 def _zero_padding(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
