@@ -2,10 +2,11 @@
 
     make bench        (python -m benchmarks.series [--slices 300] [--repeats 3] [--memory 1000] [--precision f32])
 
-The raw pass is the served graph alone, at the same batch size, on inputs that lie ready in memory: in float32, which is
-the model as it was trained and published, and in the precision that serves. All alternate, so that a machine whose
-speed drifts slows all; ratios are those of the medians. The target is 0.80 of the float32 pass. "CPU" says how many
-milliseconds of processor time each way takes for a slice; docs/speed.md has the figures.
+The raw pass is the forward pass alone, at the same batch size, on inputs that lie ready in memory: of the Keras model,
+frozen and compiled by TensorFlow, which is the model as it was trained and published; and of the served graph, in
+float32 and in the precision that serves. All alternate, so that a machine whose speed drifts slows all; ratios are
+those of the medians. The target is 0.80 of the raw pass. "CPU" says how many milliseconds of processor time each way
+takes for a slice; docs/speed.md has the figures.
 
 Memory is the growth of the process's highest resident size over a run of 300 slices, and over one of ``--memory``.
 """
@@ -28,12 +29,13 @@ import numpy as np
 from examples.phantoms import phantom
 from lungapp.cards import shipped
 from lungapp.engine import Engine
-from lungapp.inference import LoadedModel
+from lungapp.models import load_model
 from lungapp.preprocessing import to_input
 from lungapp.series import BATCH, WORKERS
 from lungapp.settings import PRECISIONS, WEIGHTS
 from lungapp.slices import Entry, Slice
 from lungapp.startup import keep_memory
+from train.frozen import frozen
 
 DISTINCT = 20
 """Phantoms are costly to draw: a series repeats this many. Each is made into a new slice when its turn comes."""
@@ -63,25 +65,26 @@ def compare(engine: Engine, name: str, series: list[Entry], repeats: int) -> str
     inputs = np.stack([to_input(entry.read(), served.spec) for entry in series])
     batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
 
-    def raw(loaded: LoadedModel) -> None:
+    def raw(run: Callable[[np.ndarray], object]) -> None:
         for batch in batches:
-            loaded.run_batch(batch)
+            run(batch)
 
     def ours() -> None:
         rows = list(engine.analyse_series(series, name))
         assert all(row.prediction for row in rows)
 
-    steps = (partial(raw, exact), partial(raw, served), ours)
+    keras = frozen(load_model(served.spec, WEIGHTS)[0], served.spec)
+    steps = (partial(raw, keras), partial(raw, exact.run_batch), partial(raw, served.run_batch), ours)
     for step in steps:
         step()
     rounds = [[timed(step) for step in steps] for _ in range(repeats)]
     times, processor = (
         [statistics.median(one[way][kind] for one in rounds) for way in range(len(steps))] for kind in (0, 1)
     )
-    n, (exact_s, served_s, our_s) = len(series), times
-    rates = [f"{n / seconds:.1f}" for seconds in times]
-    costs = [f"{1000 * seconds / n:.1f}" for seconds in processor]
-    return _row(name, served.precision, *rates, f"{exact_s / our_s:.2f}", f"{served_s / our_s:.2f}", *costs)
+    rates = [f"{len(series) / seconds:.1f}" for seconds in times]
+    shares = [f"{seconds / times[-1]:.2f}" for seconds in times[:-1]]
+    costs = [f"{1000 * seconds / len(series):.1f}" for seconds in processor]
+    return _row(name, served.precision, *rates, *shares, *costs)
 
 
 def _row(*cells: str) -> str:
@@ -119,9 +122,10 @@ def main() -> None:
         del rows
     print(f"{options.slices} slices of 512 x 512, median of {options.repeats}; {os.cpu_count()} cores, ", end="")
     print(f"batches of {BATCH}, {WORKERS} workers\n")
-    heads = ("Raw f32 /s", "Raw served /s", "Ours /s", "Ours / raw f32", "Ours / raw served")
-    print(_row("Model", "Served in", *heads, *(f"CPU ms: {way}" for way in ("raw f32", "raw served", "ours"))))
-    print("|" + 10 * " --- |")
+    raw = ("Keras", "graph f32", "graph as served")
+    heads = [f"Raw {way} /s" for way in raw] + ["Ours /s"] + [f"Ours / {way}" for way in raw]
+    print(_row("Model", "Served in", *heads, *(f"CPU ms: {way}" for way in (*raw, "ours"))))
+    print("|" + 13 * " --- |")
     for name in names:
         print(compare(engine, name, series, options.repeats), flush=True)
 

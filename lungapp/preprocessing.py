@@ -36,23 +36,20 @@ SMALL_SIDE = 256
 class View:
     """A slice through the models' window, with what gate, model input, maps and thumbnail all ask of it, each once.
 
-    All arrays are read-only. ``grey`` is (rows, columns) float32 in [0, 1]; ``unit`` and ``info`` are the slice's.
+    All arrays are read-only. ``grey`` is (rows, columns) float32 in [0, 1], ``small`` the same on at most `SMALL_SIDE`
+    pixels a side, averaged; the other attributes are the slice's.
     """
 
     def __init__(self, item: Slice) -> None:
-        self.unit, self.info = item.unit, item.info
+        self.rows, self.columns, self.unit, self.info = item.rows, item.columns, item.unit, item.info
         self.grey = _fixed(item.windowed(MODEL_WINDOW))
+        self.small = _fixed(shrink(self.grey))
         self._prepared: dict[int, tuple[np.ndarray, Frame]] = {}
 
     @cached_property
     def body(self) -> np.ndarray:
         """`lungapp.anatomy.body_mask` of the slice."""
         return _fixed(body_mask(self.grey))
-
-    @cached_property
-    def small(self) -> np.ndarray:
-        """``grey`` on at most `SMALL_SIDE` pixels a side, averaged."""
-        return _fixed(shrink(self.grey))
 
     @cached_property
     def small_body(self) -> np.ndarray:
@@ -97,8 +94,10 @@ class _Kept:
 _last = threading.local()
 
 
-def view(item: Slice) -> View:
+def view(item: Slice | View) -> View:
     """The `View` of ``item``; each thread remembers its last one, since one slice is asked about several times."""
+    if isinstance(item, View):
+        return item
     kept: _Kept | None = getattr(_last, "kept", None)
     if known := kept and kept.of(item):
         return known
@@ -172,12 +171,12 @@ class Frame:
         return square
 
 
-def to_input(item: Slice, spec: ModelSpec) -> np.ndarray:
+def to_input(item: Slice | View, spec: ModelSpec) -> np.ndarray:
     """The picture ``spec``'s model gets: (size, size, 1) float32 in [0, 1], 0 outside the body."""
     return prepare(item, spec)[0].copy()
 
 
-def prepare(item: Slice, spec: ModelSpec) -> tuple[np.ndarray, Frame]:
+def prepare(item: Slice | View, spec: ModelSpec) -> tuple[np.ndarray, Frame]:
     """`to_input`, read-only, together with the `Frame` that brings maps back onto the slice."""
     return view(item).prepare(spec.size)
 

@@ -20,12 +20,12 @@ from itertools import islice
 import numpy as np
 
 from lungapp.errors import explain
-from lungapp.preprocessing import prepare, view
+from lungapp.preprocessing import View, prepare
 from lungapp.quality import assess
 from lungapp.registry import LABELS, ModelSpec
 from lungapp.rendering import shrink
 from lungapp.results import Aggregate, Prediction, RowStatus, SeriesAnalysis, SeriesRow, SliceFacts
-from lungapp.slices import Entry, SetAside, Slice
+from lungapp.slices import Entry, SetAside
 
 BATCH = 8
 """Slices in one forward pass; on two cores larger batches are no faster, and progress is told less often."""
@@ -52,7 +52,7 @@ Scores = tuple[tuple[Prediction, ...], Prediction | None]
 Score = Callable[[np.ndarray, Sequence[bool]], list[Scores]]
 """Pictures (n, size, size, 1) float32 in [0, 1], and which of them the gate had rejected → the scores of each."""
 
-Seen = tuple[int, Entry, Slice | Exception]
+Seen = tuple[int, Entry, View | Exception]
 """A slice's number in the series, from 1, its entry, and what reading it gave."""
 
 
@@ -64,36 +64,36 @@ class Looked:
     picture: np.ndarray | None = None
 
 
-Judge = Callable[[int, Entry, Slice | Exception], Looked]
+Judge = Callable[[int, Entry, View | Exception], Looked]
 
 
-def read(entry: Entry) -> Slice | Exception:
-    """The slice, or why there is none."""
+def read(entry: Entry) -> View | Exception:
+    """The slice through the models' window, or why there is none."""
     try:
-        return entry.read()
+        return View(entry.read())
     except Exception as error:  # one slice never stops the others
         return error
 
 
 def look(
-    number: int, entry: Entry, item: Slice | Exception, spec: ModelSpec, model: str, override: bool = False
+    number: int, entry: Entry, seen: View | Exception, spec: ModelSpec, model: str, override: bool = False
 ) -> Looked:
     """Judge and prepare one slice that was `read`; whatever is wrong with it becomes a row that says so."""
     row = SeriesRow(number, entry.source, entry.position, model)
-    if isinstance(item, Exception):
-        return Looked(replace(row, error=explain(item)))
+    if isinstance(seen, Exception):
+        return Looked(replace(row, error=explain(seen)))
     try:
-        grey = shrink(view(item).small, THUMBNAIL_SIDE)
-        quality = assess(item)
+        grey = shrink(seen.small, THUMBNAIL_SIDE)
+        quality = assess(seen)
         rejected = quality.verdict == "reject"
         row = replace(
             row,
-            slice=SliceFacts(item.rows, item.columns, item.unit, item.info),
+            slice=SliceFacts(seen.rows, seen.columns, seen.unit, seen.info),
             quality=quality,
             overridden=override and rejected,
             thumbnail=np.rint(grey * 255).astype(np.uint8),
         )
-        return Looked(row) if rejected and not override else Looked(row, prepare(item, spec)[0])
+        return Looked(row) if rejected and not override else Looked(row, prepare(seen, spec)[0])
     except Exception as error:
         return Looked(replace(row, error=explain(error)))
 
@@ -136,7 +136,7 @@ def _handfuls(items: Iterable[Seen]) -> Iterator[list[Seen]]:
     held: list[Seen] = []
     for item in items:
         held.append(item)
-        if sum(found.pixels.size for *_, found in held if isinstance(found, Slice)) >= MOST_PIXELS:
+        if sum(found.grey.size for *_, found in held if isinstance(found, View)) >= MOST_PIXELS:
             yield held
             held = []
     if held:

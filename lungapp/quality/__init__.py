@@ -35,7 +35,7 @@ OTHER_AIR, OTHER_TISSUE = (0.0, 0.32), (0.7, 1.0)
 """Where they lie in the lung windows in use: widths of 1100 to 2000 HU, centres of -700 to -400."""
 
 
-def assess(item: Slice) -> QualityReport:
+def assess(item: Slice | View) -> QualityReport:
     """Judge ``item``; a rejected slice is not to be scored.
 
     Codes that reject: ``colour``, ``too_small``, those of `lungapp.quality.rules.EXPECTED`, ``inverted``, ``far``.
@@ -52,7 +52,7 @@ def _reject(code: str, message: str) -> Finding:
     return Finding(code, "reject", message)
 
 
-def _picture(item: Slice) -> list[Finding]:
+def _picture(item: Slice | View) -> list[Finding]:
     """What can be told without looking at the picture's contents."""
     findings = []
     if item.info.colour > MAX_COLOUR:
