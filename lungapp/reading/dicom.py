@@ -35,6 +35,7 @@ from lungapp.reading.dicom_facts import PIXEL_DESCRIPTION, facts_of, info_of, nu
 from lungapp.reading.limits import Limits
 from lungapp.reading.privacy import identifying
 from lungapp.slices import Slice
+from lungapp.turns import in_turn
 
 PREAMBLE = 128
 
@@ -121,9 +122,13 @@ class DicomFile:
             (rows, columns) float32, unit ``"HU"``.
         """
         facts = self.facts(frame)
-        notes: list[str] = []
         if frame and self._pixels["PixelData"].is_undefined_length:
             check_compressed(self._pixels, frame)
+        with in_turn(self._pixels.Rows * self._pixels.Columns):
+            return self._decoded(frame, facts)
+
+    def _decoded(self, frame: int, facts: Dataset) -> Slice:
+        notes: list[str] = []
         stored = pixel_array(self._pixels, index=frame, decoding_plugin=decoder_plugin(self._pixels))
         padding = _padding(stored, facts)
         if "ModalityLUTSequence" in facts or (numbers(facts, "RescaleSlope") and numbers(facts, "RescaleIntercept")):

@@ -12,6 +12,7 @@ from lungapp.errors import InputTooLarge, UnsupportedInput
 from lungapp.reading.limits import Limits
 from lungapp.slices import Slice, SliceInfo
 from lungapp.texts import Text, mark
+from lungapp.turns import in_turn
 
 MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -92,9 +93,10 @@ def read_raster(data: bytes, limits: Limits, page: int = 0) -> Slice:
         bits = 16 if image.mode in SIXTEEN_BIT_MODES else 8
         if bits == 8 and _stored_bits(image, data) > 8:
             notes.append(mark("Samples of more than 8 bits were read with 8 bits."))
-        dropped = _metadata(image)
-        ImageOps.exif_transpose(image, in_place=True)
-        pixels, colour = _sixteen_bit(image) if bits == 16 else _eight_bit(image, notes)
+        with in_turn(image.width * image.height):
+            dropped = _metadata(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            pixels, colour = _sixteen_bit(image) if bits == 16 else _eight_bit(image, notes)
     white = next(white for white in WHITES if pixels.max() <= white)
     if bits == 16:
         notes.append(Text("16-bit grey levels: white was taken to be {white:.0f}.", white=white))

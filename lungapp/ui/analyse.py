@@ -19,6 +19,7 @@ from lungapp.results import Analysis
 from lungapp.settings import Settings
 from lungapp.similar import Neighbours
 from lungapp.texts import Text, mark
+from lungapp.turns import in_turn
 from lungapp.ui import panels, viewer, words
 from lungapp.ui.downloads import build_downloads, offer
 from lungapp.ui.examples import Example, find_examples, pick
@@ -230,8 +231,10 @@ def _analyser(
             override = insisted == opened.key(number)
             if engine.must_load(model, method):
                 progress(0, desc=say("Loading TensorFlow, which takes some seconds after a start"))
-            analysis = engine.analyse(item, model, target, method, override, tell)
-            yield _answered(analysis, records, opened.notes, neighbours)
+            with in_turn(item.pixels.size):
+                analysis = engine.analyse(item, model, target, method, override, tell)
+                shown = _answered(analysis, records, opened.notes, neighbours)
+            yield shown
             if any(not found.blank for found in analysis.maps):
                 yield _again(_tested(engine, analysis))
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked

@@ -8,6 +8,7 @@ from lungapp import report
 from lungapp.cards import ModelCard
 from lungapp.rendering import to_png
 from lungapp.slices import Slice
+from lungapp.turns import in_turn
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -19,10 +20,11 @@ def analysed(
     """The report of one slice in plain JSON types, and its overlay as a PNG file. Raises what the engine raises."""
     from lungapp.report.picture import shown_overlay  # it draws; the page's start need not wait for that
 
-    analysis = engine.analyse(item, model, target, method, override)
-    if faithfulness:
-        analysis = engine.measure_faithfulness(analysis)
-    return report.to_json(analysis, cards=cards_of(engine)), to_png(shown_overlay(analysis))
+    with in_turn(item.pixels.size):
+        analysis = engine.analyse(item, model, target, method, override)
+        if faithfulness:
+            analysis = engine.measure_faithfulness(analysis)
+        return report.to_json(analysis, cards=cards_of(engine)), to_png(shown_overlay(analysis))
 
 
 def cards_of(engine: Engine) -> list[ModelCard]:

@@ -1,0 +1,110 @@
+"""Large pictures are worked on one after the other; small ones wait for nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lungapp import turns
+from lungapp.reading import dicom, read_slice
+from lungapp.slices import Slice
+from lungapp.turns import in_turn
+from lungapp.ui import EXAMPLES
+from lungapp.ui.answers import analysed
+from tests.fakes import FakeEngine
+from tests.reading.files import encode, write_chest
+
+TOGETHER = 4
+ASKED = ("basic_cnn", "predicted", "gradcam", False, False)
+
+
+class Watched:
+    """Counts how many are inside at once; where ``company`` is expected, each waits until all are there."""
+
+    def __init__(self, company: int = 1) -> None:
+        self.inside, self.most = 0, 0
+        self._lock, self._all_there = threading.Lock(), threading.Barrier(company)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self._all_there.wait(20)
+        time.sleep(0.02)  # long enough for the others to come in if nothing keeps them out
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.inside -= 1
+
+
+def at_once(step) -> None:
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        for done in [pool.submit(step) for _ in range(TOGETHER)]:
+            done.result(30)
+
+
+def large_or_small(monkeypatch: pytest.MonkeyPatch, large: bool, pixels: int) -> Watched:
+    monkeypatch.setattr(turns, "LARGE", pixels - 1 if large else pixels)
+    return Watched(1 if large else TOGETHER)
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_one_turn_at_a_time_for_what_is_large(large, monkeypatch):
+    watched = large_or_small(monkeypatch, large, 100)
+
+    def step() -> None:
+        with in_turn(100), in_turn(100), watched:  # whoever has the turn may ask for it again
+            pass
+
+    at_once(step)
+    assert watched.most == (1 if large else TOGETHER)
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_large_pictures_are_decoded_in_turn(large, monkeypatch):
+    data = encode(np.zeros((150, 200), np.uint8))
+    watched = large_or_small(monkeypatch, large, 150 * 200)
+
+    def decode(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, float]:
+        with watched:
+            return np.asarray(image, np.float32), 0.0
+
+    monkeypatch.setattr("lungapp.reading.raster._eight_bit", decode)
+    at_once(lambda: read_slice(data))
+    assert watched.most == (1 if large else TOGETHER)
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_large_dicom_files_are_decoded_in_turn(large, monkeypatch):
+    data = write_chest()
+    item = read_slice(data)
+    watched = large_or_small(monkeypatch, large, item.pixels.size)
+    decode = dicom.pixel_array
+
+    def watching(*args, **options):
+        with watched:
+            return decode(*args, **options)
+
+    monkeypatch.setattr(dicom, "pixel_array", watching)
+    at_once(lambda: read_slice(data))
+    assert watched.most == (1 if large else TOGETHER)
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_large_slices_are_analysed_and_drawn_in_turn(large, monkeypatch):
+    item = read_slice(EXAMPLES / "phantom-mass.png")
+    watched = large_or_small(monkeypatch, large, item.pixels.size)
+
+    class Engine(FakeEngine):
+        def analyse(self, *args, **options):
+            with watched:
+                return super().analyse(*args, **options)
+
+    engine = Engine()
+    at_once(lambda: analysed(engine, Slice(item.pixels, "grey"), *ASKED))
+    assert watched.most == (1 if large else TOGETHER)
