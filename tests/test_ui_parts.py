@@ -115,7 +115,7 @@ RULE = {"confident_above": 0.93, "target_accuracy": 0.9}
             ("reaches 93 %", "at least 90 % of answers were right in validation", "can still be wrong"),
         ),
         ("uncertain", RULE, ("below 93 %", "at least 90 % of answers", "Do not rely")),
-        ("uncertain", RULE | {"confident_above": None}, ("never counts as confident", "at least 90 %", "Do not rely")),
+        ("uncertain", RULE | {"confident_above": None}, ("never count as confident", "at least 90 %", "Do not rely")),
         ("uncertain", {}, ("below the level this model needs", "Do not rely")),
         ("confident", {}, ("reaches the level this model needs", "can still be wrong")),
         ("rejected", RULE, ("did not pass the input check",)),

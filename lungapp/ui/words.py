@@ -63,8 +63,8 @@ def status(name: Status, calibration: Mapping[str, Any]) -> str:
     target, threshold = (_share(calibration.get(key)) for key in ("target_accuracy", "confident_above"))
     if target and not threshold and name == "uncertain":
         said = say(
-            "This model never counts as confident: validation could not show, at any probability, that at least "
-            "{target} of its answers are right.",
+            "Answers like this one never count as confident: validation could not show, at any probability, that at "
+            "least {target} of them are right.",
             target=percent(target),
         )
         return f"{said} {say(NO_RELIANCE)}"
