@@ -70,10 +70,11 @@ def measure(model: str, slices: int = 200) -> tuple[float, float]:
     from lungapp.reading.study import read_study
     from lungapp.registry import get_spec
     from lungapp.series import look, read
+    from lungapp.settings import Settings
     from lungapp.slices import Entry
 
     files = draw()
-    engine, spec = Engine(), get_spec(model)
+    engine, spec = Engine(precision=Settings.from_env().precision), get_spec(model)
 
     def entries() -> list[Entry]:
         return [read_study([files[place % len(files)]]).series[0].entries[0] for place in range(slices)]
