@@ -9,7 +9,7 @@ from lungapp.engine import Engine
 from lungapp.errors import LungAppError
 from lungapp.hub import weights_at
 from lungapp.settings import Settings
-from lungapp.startup import keep_memory, place, require_temporary_folder, sweep
+from lungapp.startup import keep_memory, place, require_temporary_folder, sweep, without_stubs
 
 try:
     settings = Settings.from_env()
@@ -18,7 +18,8 @@ try:
         keep_memory()
         place()
     # Gradio takes seconds to import, and ends without words where there is no temporary folder.
-    from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log
+    with without_stubs():
+        from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log
 
     start_log(settings.log)
     weights = weights_at(settings.weights, settings.weights_repo, settings.weights_revision)

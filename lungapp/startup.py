@@ -1,4 +1,5 @@
-"""What comes before the page is built: a port, a folder to write to, how memory is kept, and no uploads of others.
+"""What comes before the page is built: a port, a folder to write to, how memory is kept, no uploads of others, and a
+quick import of Gradio.
 
 Nothing slow is imported here.
 """
@@ -7,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import inspect
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from lungapp.errors import InvalidSetting, StorageUnavailable
 
@@ -90,3 +93,24 @@ def keep_memory() -> None:
         tune = ctypes.CDLL(None).mallopt
         for number, value in MEMORY.values():
             tune(number, value)
+
+
+@contextlib.contextmanager
+def without_stubs() -> Iterator[None]:
+    """To be held while Gradio is imported: keeps it from writing stubs for editors, which takes a third of that time.
+
+    It parses its own source for each component and writes into its own folder, except where it cannot tell the file of
+    a class; so it is not told.
+    """
+    getfile = inspect.getfile
+
+    def untold(thing: Any) -> str:
+        if str(getattr(thing, "__module__", "")).startswith("gradio."):
+            raise OSError("Expected no stubs.")
+        return getfile(thing)
+
+    inspect.getfile = untold  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        inspect.getfile = getfile

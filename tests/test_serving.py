@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import logging
@@ -21,7 +22,7 @@ from gradio_client import Client, handle_file
 from lungapp import __version__
 from lungapp.errors import InvalidSetting
 from lungapp.settings import Settings
-from lungapp.startup import place
+from lungapp.startup import place, without_stubs
 from lungapp.ui import EXAMPLES, record
 from lungapp.ui.guard import COOKIE
 from lungapp.ui.record import Recorded, route_of
@@ -184,3 +185,28 @@ def test_nothing_is_logged_unless_asked_for(caplog: pytest.LogCaptureFixture) ->
     before = list(logging.getLogger("lungapp").handlers)
     record.start_log("off")
     assert logging.getLogger("lungapp").handlers == before
+
+
+@pytest.mark.parametrize(("held", "ends"), [("without_stubs()", "image.py"), ("nullcontext()", "parsed")])
+def test_gradio_parses_none_of_its_own_source_while_it_is_imported(held: str, ends: str) -> None:
+    done = start(
+        {},
+        f"""
+import ast, inspect, sys
+from contextlib import nullcontext
+from lungapp.startup import without_stubs
+
+ast.get_source_segment = lambda *_: sys.exit("parsed")  # nothing else asks for one
+with {held}:
+    import gradio
+print(inspect.getfile(gradio.Image))
+""",
+    )
+    assert (done.stdout + done.stderr).strip().endswith(ends)
+
+
+def test_files_are_told_again_after_an_import_that_failed() -> None:
+    before = inspect.getfile
+    with pytest.raises(ImportError), without_stubs():
+        raise ImportError
+    assert inspect.getfile is before
