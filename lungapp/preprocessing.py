@@ -171,7 +171,7 @@ class Frame:
         return square
 
 
-def to_input(item: Slice | View, spec: ModelSpec) -> np.ndarray:
+def to_input(item: Slice, spec: ModelSpec) -> np.ndarray:
     """The picture ``spec``'s model gets: (size, size, 1) float32 in [0, 1], 0 outside the body."""
     return prepare(item, spec)[0].copy()
 

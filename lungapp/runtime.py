@@ -35,8 +35,8 @@ LANES = 4
 CPUINFO = Path("/proc/cpuinfo")
 
 PICTURES = "slice"
-"""The graphs' input that is no weight: (n, 1, size, size) float32. With the one channel last, OpenVINO takes ten times
-as long to scale the greys."""
+"""The graphs' input that is no weight: (n, 1, size, size) float32. With the one channel last, OpenVINO takes many
+times as long to scale the greys."""
 
 Graph = Callable[[np.ndarray], list[np.ndarray]]
 """Pictures (n, size, size, 1) float32 → the graph's outputs, (n, …) float32 each: features, logits, and the finer

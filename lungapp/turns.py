@@ -1,4 +1,4 @@
-"""Large pictures are worked on one after the other: of 40 million pixels each, sixteen at once took 10 GiB."""
+"""Large pictures are worked on one after the other, so that many at once do not take all memory."""
 
 from __future__ import annotations
 
