@@ -16,11 +16,11 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from lungapp.batching import AT_ONCE
 from lungapp.errors import Busy, LungAppError, WeightsMissing
 from lungapp.results import Analysis
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, direct
+from lungapp.ui.direct import AT_ONCE
 from lungapp.ui.record import route_of
 from lungapp.ui.uploads import cache_folder
 from lungapp.users import hash_password
@@ -184,6 +184,18 @@ def test_some_are_worked_on_some_wait_and_the_rest_are_told(monkeypatch: pytest.
         codes = sorted(one.result().status_code for one in asked)
     assert codes == [200] * (AT_ONCE + 4) + [503] * 4
     assert gate.most == AT_ONCE
+
+
+def test_nobody_waits_for_slow_explanations_of_others() -> None:
+    gate = Gate()
+    with serve(gate) as url, ThreadPoolExecutor(AT_ONCE + 2) as callers:
+        slow = [callers.submit(ask, url, method="scorecam") for _ in range(AT_ONCE + 1)]
+        until(lambda: gate.inside == AT_ONCE)
+        quick = callers.submit(ask, url)
+        until(lambda: gate.inside == AT_ONCE + 1)
+        gate.open.set()
+        assert {one.result().status_code for one in [*slow, quick]} == {200}
+    assert gate.most == AT_ONCE + 1
 
 
 def test_who_leaves_while_waiting_is_not_worked_for() -> None:

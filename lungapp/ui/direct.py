@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,9 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from lungapp.batching import AT_ONCE, LONGEST
+from lungapp.batching import LONGEST
 from lungapp.errors import Busy, InputError, InputTooLarge, LungAppError, StorageUnavailable, WeightsError, explain
-from lungapp.methods import DEFAULT_METHOD
+from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.reading import read_slice
 from lungapp.settings import Settings
 from lungapp.ui.answers import analysed
@@ -30,6 +32,10 @@ PATH = "/api/analyse"
 
 MOST_BYTES = 16 * 2**20
 """Of a body, which is held in memory: a slice many times over. Larger files go through the upload."""
+
+AT_ONCE = 2 * (os.cpu_count() or 1)
+"""Requests worked on at a time: one is with the model while the next is read or the last is drawn. With more, threads
+wait for one another at Python's lock, and a small model serves fewer slices a second (docs/speed.md)."""
 
 STATUS: tuple[tuple[type[LungAppError], int], ...] = (
     (Busy, 503),
@@ -46,21 +52,27 @@ GONE = 499
 
 
 def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
-    """The route's endpoint. At most `AT_ONCE` requests are worked on at a time, and `LONGEST` more may wait."""
-    room, inside = anyio.CapacityLimiter(AT_ONCE), 0
+    """The route's endpoint. `AT_ONCE` requests are worked on at a time and `LONGEST` more may wait; as many slow ones
+    again beside them, so that nobody waits for another's slow explanation.
+    """
+    rooms = {slow: anyio.CapacityLimiter(AT_ONCE) for slow in (False, True)}
+    inside: Counter[bool] = Counter()
 
     async def analyse(request: Request) -> Response:
-        nonlocal inside
         if request.app.auth is not None and not request.scope["lungapp.visitor"].startswith("user "):
             return JSONResponse({"error": say("Expected a login. Received: none.")}, 401)
-        if inside >= AT_ONCE + LONGEST:
-            return _failure(Busy("Expected at most {most} requests to wait. Received: one more.", most=LONGEST))
-        inside += 1
         try:
             asked = _asked(request.query_params, settings.default_model)
+            slow = asked["faithfulness"] or get_method(asked["method"]).slow
+        except LungAppError as error:
+            return _failure(error)
+        if inside[slow] >= AT_ONCE + LONGEST:
+            return _failure(Busy("Expected at most {most} requests to wait. Received: one more.", most=LONGEST))
+        inside[slow] += 1
+        try:
             body = await _body(request)
             await request.is_disconnected()  # The server stops listening after a large body until it is asked again.
-            async with room:
+            async with rooms[slow]:
                 if await request.is_disconnected():
                     return Response(status_code=GONE)
                 return await anyio.to_thread.run_sync(_work, engine, settings, body, asked)
@@ -69,7 +81,7 @@ def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awa
         except LungAppError as error:
             return _failure(error)
         finally:
-            inside -= 1
+            inside[slow] -= 1
 
     return analyse
 
