@@ -160,12 +160,13 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, float]
     image = _opaque(image, notes)
     if image.mode in GREY_MODES:
         return np.asarray(image.convert("L"), dtype=np.float32), 0.0
-    red, green, blue = cv2.split(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    red, green, blue = cv2.split(np.asarray(rgb))
     if np.array_equal(red, green) and np.array_equal(red, blue):  # grey, as most exports are
         return red.astype(np.float32), 0.0
     highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     colour = float(np.mean(highest - lowest > COLOUR_STEP))
-    return np.asarray(image.convert("L"), dtype=np.float32), colour
+    return np.asarray(rgb.convert("L"), dtype=np.float32), colour
 
 
 def _opaque(image: Image.Image, notes: list[str]) -> Image.Image:
