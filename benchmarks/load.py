@@ -34,6 +34,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks import row
 from benchmarks.cold_start import ROOT, free_port, memory_of, wait_for
 from benchmarks.users import USERS, Outcome, crowd, pictures
 from lungapp.batching import MOST
@@ -170,7 +171,7 @@ def level(app: Application, raw: Raw, model: str, way: str, users: int, seconds:
     limits = (before + raw.rate()) / 2
     count = max(1, len(outcome.seconds))
     allowed = (os.cpu_count() or 1) / (SHARE * limits[0])
-    return _row(
+    return row(
         *(model, way, str(users)),
         *(f"{rate:.1f}" for rate in (*limits, outcome.rate)),
         *(f"{outcome.rate / limit:.2f}" for limit in limits),
@@ -179,10 +180,6 @@ def level(app: Application, raw: Raw, model: str, way: str, users: int, seconds:
         *(f"{1000 * seconds:.1f}" for seconds in (processor / count, own / count, allowed)),
         f"{app.memory():.0f}",
     )
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _errors(outcome: Outcome) -> str:
@@ -234,7 +231,7 @@ def main() -> None:
         if options.soak:
             soak(app, options.models[-1], options.soak_users, options.soak)
             return
-        print(_row(*HEAD), "|" + len(HEAD) * " --- |", sep="\n", flush=True)
+        print(row(*HEAD), "|" + len(HEAD) * " --- |", sep="\n", flush=True)
         for model in options.models:
             raw = Raw(model)
             for way, users in product(options.ways, options.users):

@@ -31,6 +31,7 @@ import numpy as np
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
 
+from benchmarks import row
 from benchmarks.runtimes import WAYS, opened, with_weights
 from examples.phantoms import phantom
 from lungapp.cards import shipped
@@ -130,7 +131,7 @@ def main() -> None:
     started, load = time.strftime("%Y-%m-%d %H:%M"), os.getloadavg()[0]
     engines = {precision: Engine(precision=precision) for precision in (EXACT, FAST)}
     print(f"{started}, {os.cpu_count()} cores, load before {load:.2f}; milliseconds, median of {repeats}\n")
-    print(_row("Model", "Precision", "Whole", "(a) usual", "(b) bare", "(a) / whole", "whole / (b)", "Parts"))
+    print(row("Model", "Precision", "Whole", "(a) usual", "(b) bare", "(a) / whole", "whole / (b)", "Parts"))
     print("|" + 8 * " --- |")
     runtimes = []
     with tempfile.TemporaryDirectory() as name:
@@ -143,18 +144,14 @@ def main() -> None:
                 whole, bare = ms[f"whole {precision}"], ms[f"bare {precision}"]
                 shown = [f"{one:.1f}" for one in (whole, ms["usual"], bare, ms["usual"] / whole)]
                 told = [f"{part.split()[1]} {found:.1f}" for part, found in parts.items() if precision in part]
-                print(_row(spec.name, precision, *shown, f"{whole / bare:.2f}", ", ".join(told)), flush=True)
+                print(row(spec.name, precision, *shown, f"{whole / bare:.2f}", ", ".join(told)), flush=True)
             others = [f"{ms[way]:.1f}" for way in (f"bare {EXACT}", f"bare {FAST}", "tensorflow", *WAYS)]
             ratios = [f"{ms[f'bare {way}'] / ms['openvino f32']:.2f}" for way in (EXACT, FAST)]
-            runtimes.append(_row(spec.name, *others, *ratios))
+            runtimes.append(row(spec.name, *others, *ratios))
     ratios = [f"(b) {way} / OpenVINO f32" for way in (EXACT, FAST)]
     heads = (f"(b) {EXACT}", f"(b) {FAST}", "tensorflow", *WAYS, *ratios)
-    print("\n" + _row("Model", *heads))
+    print("\n" + row("Model", *heads))
     print("|" + (len(heads) + 1) * " --- |", *runtimes, sep="\n")
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

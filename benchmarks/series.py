@@ -26,6 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
+from benchmarks import row
 from examples.phantoms import phantom
 from lungapp.cards import shipped
 from lungapp.engine import Engine
@@ -84,11 +85,7 @@ def compare(engine: Engine, name: str, series: list[Entry], repeats: int) -> str
     rates = [f"{len(series) / seconds:.1f}" for seconds in times]
     shares = [f"{seconds / times[-1]:.2f}" for seconds in times[:-1]]
     costs = [f"{1000 * seconds / len(series):.1f}" for seconds in processor]
-    return _row(name, served.precision, *rates, *shares, *costs)
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    return row(name, served.precision, *rates, *shares, *costs)
 
 
 def peak() -> float:
@@ -124,7 +121,7 @@ def main() -> None:
     print(f"batches of {BATCH}, {WORKERS} workers\n")
     raw = ("Keras", "graph f32", "graph as served")
     heads = [f"Raw {way} /s" for way in raw] + ["Ours /s"] + [f"Ours / {way}" for way in raw]
-    print(_row("Model", "Served in", *heads, *(f"CPU ms: {way}" for way in (*raw, "ours"))))
+    print(row("Model", "Served in", *heads, *(f"CPU ms: {way}" for way in (*raw, "ours"))))
     print("|" + 13 * " --- |")
     for name in names:
         print(compare(engine, name, series, options.repeats), flush=True)

@@ -28,7 +28,8 @@ LONGEST = 64
 """Requests that may wait for a model."""
 
 AT_ONCE = 2 * MOST
-"""Requests that a server works on at a time: a batch is with the model while the next is read and the last is drawn."""
+"""Requests of the page that are worked on at a time: a batch is with the model while the next is read and the last is
+drawn."""
 
 
 class Batcher(Generic[T]):

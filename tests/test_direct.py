@@ -20,7 +20,7 @@ from lungapp.errors import Busy, LungAppError, WeightsMissing
 from lungapp.results import Analysis
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, direct
-from lungapp.ui.direct import AT_ONCE
+from lungapp.ui.direct import PLACES
 from lungapp.ui.record import route_of
 from lungapp.ui.uploads import cache_folder
 from lungapp.users import hash_password
@@ -172,44 +172,44 @@ def until(true: Any) -> None:
 def test_some_are_worked_on_some_wait_and_the_rest_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(direct, "LONGEST", 4)
     gate = Gate()
-    with serve(gate) as url, ThreadPoolExecutor(AT_ONCE + 8) as callers:
-        asked = [callers.submit(ask, url) for _ in range(AT_ONCE + 8)]
+    with serve(gate) as url, ThreadPoolExecutor(PLACES + 8) as callers:
+        asked = [callers.submit(ask, url) for _ in range(PLACES + 8)]
         until(lambda: sum(one.done() for one in asked) == 4)
         told = [one.result() for one in asked if one.done()]
         assert {answer.status_code for answer in told} == {503}
         assert told[0].json()["error"].startswith("Expected at most 4 requests to wait.")
         assert httpx.get(f"{url}/health").status_code == 200, "the page lives on"
-        until(lambda: gate.inside == AT_ONCE)
+        until(lambda: gate.inside == PLACES)
         gate.open.set()
         codes = sorted(one.result().status_code for one in asked)
-    assert codes == [200] * (AT_ONCE + 4) + [503] * 4
-    assert gate.most == AT_ONCE
+    assert codes == [200] * (PLACES + 4) + [503] * 4
+    assert gate.most == PLACES
 
 
 def test_nobody_waits_for_slow_explanations_of_others() -> None:
     gate = Gate()
-    with serve(gate) as url, ThreadPoolExecutor(AT_ONCE + 2) as callers:
-        slow = [callers.submit(ask, url, method="scorecam") for _ in range(AT_ONCE + 1)]
-        until(lambda: gate.inside == AT_ONCE)
+    with serve(gate) as url, ThreadPoolExecutor(PLACES + 2) as callers:
+        slow = [callers.submit(ask, url, method="scorecam") for _ in range(PLACES + 1)]
+        until(lambda: gate.inside == PLACES)
         quick = callers.submit(ask, url)
-        until(lambda: gate.inside == AT_ONCE + 1)
+        until(lambda: gate.inside == PLACES + 1)
         gate.open.set()
         assert {one.result().status_code for one in [*slow, quick]} == {200}
-    assert gate.most == AT_ONCE + 1
+    assert gate.most == PLACES + 1
 
 
 def test_who_leaves_while_waiting_is_not_worked_for() -> None:
     gate = Gate()
-    with serve(gate) as url, ThreadPoolExecutor(AT_ONCE) as callers:
-        asked = [callers.submit(ask, url) for _ in range(AT_ONCE)]
-        until(lambda: gate.inside == AT_ONCE)
+    with serve(gate) as url, ThreadPoolExecutor(PLACES) as callers:
+        asked = [callers.submit(ask, url) for _ in range(PLACES)]
+        until(lambda: gate.inside == PLACES)
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(url + direct.PATH, content=PHANTOM.read_bytes(), timeout=httpx.Timeout(5, read=0.5))
         httpx.get(f"{url}/health")  # The server's loop comes to this after it has come to the closed connection.
         gate.open.set()
         assert {one.result().status_code for one in asked} == {200}
         assert ask(url).status_code == 200
-    assert gate.seen == AT_ONCE + 1
+    assert gate.seen == PLACES + 1
 
 
 def test_the_log_names_the_route_alone() -> None:

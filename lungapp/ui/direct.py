@@ -33,7 +33,7 @@ PATH = "/api/analyse"
 MOST_BYTES = 16 * 2**20
 """Of a body, which is held in memory: a slice many times over. Larger files go through the upload."""
 
-AT_ONCE = 2 * (os.cpu_count() or 1)
+PLACES = 2 * (os.cpu_count() or 1)
 """Requests worked on at a time: one is with the model while the next is read or the last is drawn. With more, threads
 wait for one another at Python's lock, and a small model serves fewer slices a second (docs/speed.md)."""
 
@@ -52,10 +52,10 @@ GONE = 499
 
 
 def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
-    """The route's endpoint. `AT_ONCE` requests are worked on at a time and `LONGEST` more may wait; as many slow ones
+    """The route's endpoint. `PLACES` requests are worked on at a time and `LONGEST` more may wait; as many slow ones
     again beside them, so that nobody waits for another's slow explanation.
     """
-    rooms = {slow: anyio.CapacityLimiter(AT_ONCE) for slow in (False, True)}
+    rooms = {slow: anyio.CapacityLimiter(PLACES) for slow in (False, True)}
     inside: Counter[bool] = Counter()
 
     async def analyse(request: Request) -> Response:
@@ -66,7 +66,7 @@ def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awa
             slow = asked["faithfulness"] or get_method(asked["method"]).slow
         except LungAppError as error:
             return _failure(error)
-        if inside[slow] >= AT_ONCE + LONGEST:
+        if inside[slow] >= PLACES + LONGEST:
             return _failure(Busy("Expected at most {most} requests to wait. Received: one more.", most=LONGEST))
         inside[slow] += 1
         try:
