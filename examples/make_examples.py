@@ -15,7 +15,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_ui
 from examples.drawing import FIELD_MM
 from examples.phantoms import Lesion, phantom
 from examples.vessels import SLICE_MM
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.greys import MODEL_WINDOW
 from lungapp.slices import LUNG
 
 HERE = Path(__file__).parent

@@ -1,13 +1,19 @@
-"""Where the body and the lungs are in an axial chest slice: plain thresholds and connected regions, no learning.
+"""Where body, lungs and thoracic cavity are in an axial chest slice: thresholds and connected regions, no learning.
 
-All functions take ``grey``: (rows, columns) float32 in [0, 1], a slice as windowed by the models' window
-(`lungapp.preprocessing.MODEL_WINDOW`: air at 0.15, lung 0.2 to 0.4, fat 0.77, muscle 0.86).
+`Anatomy` is made once of a slice and handed down: gate, model input, maps and page read it. The functions take
+``grey``: (rows, columns) float32 in [0, 1], on the scale of `lungapp.greys` (air at 0.17, lung 0.2 to 0.4, fat 0.77,
+muscle 0.86).
 """
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import cv2
 import numpy as np
+
+from lungapp.greys import shrink, to_model_greys
+from lungapp.slices import Slice
 
 # On pictures this small OpenCV's own threads end no sooner and take half as much processor time again.
 cv2.setNumThreads(1)
@@ -15,11 +21,104 @@ cv2.setNumThreads(1)
 BODY_LEVEL = 0.5
 """Half-way between lung and fat, -500 HU: skin is found to within a pixel, and air, lung and table foam lie below."""
 
-MAX_SIDE = 1024
-"""Longest side on which shapes are looked for: larger pictures are shrunk to it, since filters on them take seconds."""
-
 MIN_LUNG_SHARE = 0.004
 """Smallest region taken for a lung, as a share of the body's area; the trachea is smaller (about 0.2 %)."""
+
+PLEURA = 0.012
+"""What is added around the hull of the lungs, as a share of the longest side: the pleura, 3 pixels in 256."""
+
+WALL = 5
+"""Percentile of the lungs' outline by its depth below the skin: no deeper than that is the wall of the chest."""
+
+
+class Anatomy:
+    """A slice on one scale of greys, and where body, lungs and cavity are in it; each worked out when first asked for.
+
+    All arrays are read-only; masks are bool. ``grey`` is (rows, columns) float32 in [0, 1] by
+    `lungapp.greys.to_model_greys`, ``small`` the same on at most `lungapp.greys.SMALL_SIDE` pixels a side, averaged.
+    Shapes are looked for in ``small`` (``small_…``) and enlarged to the slice's own pixels.
+    """
+
+    def __init__(self, item: Slice) -> None:
+        self.slice = item
+        self.grey = _fixed(to_model_greys(item))
+        self.small = _fixed(shrink(self.grey))
+
+    @property
+    def rows(self) -> int:
+        return self.slice.rows
+
+    @property
+    def columns(self) -> int:
+        return self.slice.columns
+
+    @cached_property
+    def small_body(self) -> np.ndarray:
+        """`body_mask` of ``small``."""
+        return _fixed(body_mask(self.small))
+
+    @cached_property
+    def small_lungs(self) -> np.ndarray:
+        """`lung_mask` of ``small``."""
+        return _fixed(lung_mask(self.small, self.small_body))
+
+    @cached_property
+    def hull(self) -> np.ndarray:
+        """`cavity_hull` in the slice's own pixels: (points, 2) float32, columns and rows; empty without lungs."""
+        points = cavity_hull(self.small_lungs, self.small_body)
+        scale = np.float32([self.columns, self.rows]) / np.float32(self.small.shape[::-1])
+        return _fixed((points + np.float32(0.5)) * scale - np.float32(0.5))
+
+    @cached_property
+    def body(self) -> np.ndarray:
+        """``small_body`` on the slice's own pixels."""
+        return _fixed(_enlarged(self.small_body, self.grey.shape))
+
+    @cached_property
+    def lungs(self) -> np.ndarray:
+        """``small_lungs`` on the slice's own pixels."""
+        return _fixed(_enlarged(self.small_lungs, self.grey.shape))
+
+    @cached_property
+    def cavity(self) -> np.ndarray:
+        """The thoracic cavity, on the slice's own pixels: all that a model sees. Without lungs it is the body, and
+        without a body, the gate's business, the whole picture.
+        """
+        if not len(self.hull):
+            return self.body if self.small_body.any() else _fixed(np.ones(self.grey.shape, bool))
+        mask = np.zeros(self.grey.shape, np.uint8)
+        cv2.fillConvexPoly(mask, np.rint(self.hull * 2**SHIFT).astype(np.int32), 1, shift=SHIFT)
+        return _fixed(mask.view(bool) & self.body)
+
+
+SHIFT = 4
+"""Bits of a pixel's fraction that OpenCV draws with."""
+
+
+def cavity_hull(lungs: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """The convex hull of both lungs with the pleura, (points, 2) float32, columns and rows; empty without lungs.
+
+    A lung that is dense, by a mass, an effusion or a collapse, is not found as lung. So each lung is also mirrored about
+    the middle of the body, as far as it then lies no nearer to the skin than lungs do: the cavity is nearly symmetrical,
+    and what one side has lost the other shows.
+
+    Parameters
+    ----------
+    lungs, body : (rows, columns) bool.
+    """
+    if not lungs.any():
+        return np.zeros((0, 2), np.float32)
+    rows = np.flatnonzero(lungs.any(axis=1))
+    columns = np.flatnonzero(body[rows[0] : rows[-1] + 1].any(axis=0))
+    source = columns[0] + columns[-1] - np.arange(lungs.shape[1])
+    inside = (source >= 0) & (source < lungs.shape[1])
+    mirrored = np.zeros_like(lungs)
+    mirrored[:, inside] = lungs[:, source[inside]]
+    depth = cv2.distanceTransform(np.pad(body.view(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    outline = lungs & (cv2.erode(lungs.view(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    both = lungs | (mirrored & (depth >= np.percentile(depth[outline], WALL)))
+    pleura = cv2.dilate(both.view(np.uint8), _disc(2 * PLEURA * max(lungs.shape) + 1))
+    return cv2.convexHull(cv2.findNonZero(pleura))[:, 0].astype(np.float32)
 
 
 def body_mask(grey: np.ndarray) -> np.ndarray:
@@ -29,8 +128,6 @@ def body_mask(grey: np.ndarray) -> np.ndarray:
     -------
     (rows, columns) bool; all False where nothing is denser than `BODY_LEVEL`.
     """
-    if max(grey.shape) > MAX_SIDE:
-        return _enlarged(body_mask(_shrunk(grey)), grey.shape)
     side = max(grey.shape)
     kernel = _disc(side / 64)
     # Only near what is dense can blurring leave anything dense; a little lower, since blurring rounds.
@@ -55,9 +152,6 @@ def lung_mask(grey: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
     (rows, columns) bool; all False where there are none.
     """
     body = body_mask(grey) if body is None else body
-    if max(grey.shape) > MAX_SIDE:
-        small = _shrunk(grey)
-        return _enlarged(lung_mask(small, _shrunk(body.astype(np.float32)) > 0.5), grey.shape)
     lungs = np.zeros(grey.shape, bool)
     side = max(grey.shape)
     near = around(body, _reach(side))
@@ -96,14 +190,15 @@ def around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     )
 
 
-def _shrunk(grey: np.ndarray) -> np.ndarray:
-    scale = MAX_SIDE / max(grey.shape)
-    rows, columns = (max(1, round(length * scale)) for length in grey.shape)
-    return cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
+def _enlarged(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if mask.shape == shape:
+        return mask
+    return cv2.resize(mask.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
 
 
-def _enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+def _fixed(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
 
 
 def _disc(diameter: float) -> np.ndarray:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from lungapp.anatomy import Anatomy
 from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
 from lungapp.errors import LungAppError, UnknownTarget, WeightsError
 from lungapp.faithfulness import measure
 from lungapp.methods import DEFAULT_METHOD, get_method
-from lungapp.preprocessing import Frame, prepare, view
+from lungapp.preprocessing import frame_of, to_input
 from lungapp.quality import assess
 from lungapp.registry import DEFAULT_MODEL, LABELS, MODELS, ModelSpec, get_spec
 from lungapp.results import ActivationMap, Analysis, Prediction, SeriesRow
@@ -115,17 +116,18 @@ class Engine:
         spec = _input_of(model)
         _check(target, method)
         clock = _Clock()
-        quality = clock.time("quality", lambda: assess(item))
+        anatomy = clock.time("locate", lambda: Anatomy(item))
+        quality = clock.time("quality", lambda: assess(anatomy))
         overridden = override and quality.verdict == "reject"
         if quality.verdict == "reject" and not override:
             return Analysis(item, quality, model, timings_ms=clock.stop())
         models = clock.time("load", lambda: self._models(model))
-        prepared = clock.time("prepare", lambda: prepare(item, spec))
-        outputs = clock.time("forward", lambda: [loaded.run(prepared[0]) for loaded in models])
+        picture = clock.time("prepare", lambda: to_input(anatomy, spec))
+        outputs = clock.time("forward", lambda: [loaded.run(picture) for loaded in models])
         predictions, ensemble = self._scores(model, models, outputs, overridden)
         maps = clock.time(
             "maps",
-            lambda: _maps(item, prepared, target, method, models, predictions, outputs, progress),
+            lambda: _maps(anatomy, picture, target, method, models, predictions, outputs, progress),
         )
         return Analysis(
             item,
@@ -134,7 +136,7 @@ class Engine:
             predictions,
             maps,
             ensemble=ensemble,
-            model_input=prepared[0][..., 0],
+            model_input=picture[..., 0],
             timings_ms=clock.stop(),
             overridden=overridden,
         )
@@ -146,10 +148,11 @@ class Engine:
         analysis itself. Raises `WeightsError`.
         """
         clock = _Clock()
+        anatomy = Anatomy(analysis.slice)
         maps = []
         for found in analysis.maps:
             loaded = self._model(get_spec(found.model))
-            picture, frame = prepare(analysis.slice, loaded.spec)
+            picture, frame = to_input(anatomy, loaded.spec), frame_of(anatomy, loaded.spec)
             score = partial(loaded.probabilities_of, found.target)
             measured = None if found.blank else measure(picture, frame.to_square(found.values), score)
             maps.append(replace(found, faithfulness=measured))
@@ -252,8 +255,8 @@ def _mean(predictions: tuple[Prediction, ...], models: Sequence[LoadedModel], ca
 
 
 def _maps(
-    item: Slice,
-    prepared: tuple[np.ndarray, Frame],
+    anatomy: Anatomy,
+    picture: np.ndarray,
     target: str,
     method: str,
     models: list[LoadedModel],
@@ -261,18 +264,16 @@ def _maps(
     outputs: list[Output],
     progress: Progress | None,
 ) -> tuple[ActivationMap, ...]:
-    picture, frame = prepared
-    lungs = view(item).lungs
-    maps = []
+    frame, maps = frame_of(anatomy, models[0].spec), []  # all models share one input
     for place, (loaded, prediction, output) in enumerate(zip(models, predictions, outputs, strict=True)):
         label = prediction.label if target == PREDICTED else target
         if method == DEFAULT_METHOD:
             own = loaded.gradcam(output, label)
         else:
             own = loaded.explain(picture, label, method, progress and _part(progress, place, len(models)))
-        values = frame.to_slice(own, item.pixels.shape)
+        values = frame.to_slice(own, anatomy.grey.shape) * anatomy.cavity
         peak, total = float(values.max()), float(values.sum())
-        inside = float(values[lungs].sum()) / total if total and lungs.any() else None
+        inside = float(values[anatomy.lungs].sum()) / total if total and anatomy.small_lungs.any() else None
         maps.append(ActivationMap(loaded.spec.name, method, label, values / peak if peak else values, inside))
     return tuple(maps)
 

@@ -1,128 +1,24 @@
-"""Slice → model input. The only resize, window and crop of model input in the repository; training uses it too.
+"""Anatomy → model input: the only crop and resize of model input in the repository; training uses it too.
 
-A slice is windowed, everything outside the body is set to 0, the picture is cropped to the body and letterboxed into
-a square. That removes what could tell the class on IQ-OTH/NCCD without showing a lesion: the aspect ratio of a
-screenshot, black margins, the table, the position and size of the patient in the picture, and the grey of the air
-around the body (38 in most slices, 43 in many malignant ones).
+Everything outside the thoracic cavity is set to 0, and the picture is cropped to the cavity and letterboxed into a
+square. On IQ-OTH/NCCD what lies outside the cavity tells the class better than the lungs do (docs/audit.md): the table,
+the field of view, the grey of the air, fat and bone as one scanner or another renders them. No model ever sees it.
 """
 
 from __future__ import annotations
 
-import threading
-import weakref
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
 
-from lungapp.anatomy import body_mask, lung_mask
+from lungapp.anatomy import Anatomy
 from lungapp.registry import ModelSpec
-from lungapp.slices import Slice, Window
-
-MODEL_WINDOW = Window(-500, 1500)
-"""The window of the dataset's pictures, in HU, through which HU slices enter the models' grey domain.
-
-Estimated from the modes of the dataset's grey levels: malignant slices have air at 43, fat at 195 and muscle at 220 of
-255, where this window puts -1000, -100 and +40 HU at 42.5, 195.5 and 219.3; normal and benign slices have air at 38,
-which is -1024 HU, the value scanners store outside the reconstructed circle.
-"""
-
-
-SMALL_SIDE = 256
-"""Longest side of the small copy, in pixels: 1.5 mm in a chest of 400 mm."""
-
-
-class View:
-    """A slice through the models' window, with what gate, model input, maps and thumbnail all ask of it, each once.
-
-    All arrays are read-only. ``grey`` is (rows, columns) float32 in [0, 1], ``small`` the same on at most `SMALL_SIDE`
-    pixels a side, averaged; the other attributes are the slice's.
-    """
-
-    def __init__(self, item: Slice) -> None:
-        self.rows, self.columns, self.unit, self.info = item.rows, item.columns, item.unit, item.info
-        self.grey = _fixed(item.windowed(MODEL_WINDOW))
-        self.small = _fixed(shrink(self.grey))
-        self._prepared: dict[int, tuple[np.ndarray, Frame]] = {}
-
-    @cached_property
-    def body(self) -> np.ndarray:
-        """`lungapp.anatomy.body_mask` of the slice."""
-        return _fixed(body_mask(self.grey))
-
-    @cached_property
-    def small_body(self) -> np.ndarray:
-        """``body`` on the pixels of ``small``, bool."""
-        return _fixed(cv2.resize(self.body.view(np.uint8), self.small.shape[::-1], interpolation=cv2.INTER_AREA) > 0)
-
-    @cached_property
-    def small_lungs(self) -> np.ndarray:
-        """`lungapp.anatomy.lung_mask` of ``small``, whose outline nobody needs to the slice's own pixel."""
-        return _fixed(lung_mask(self.small, self.small_body))
-
-    @cached_property
-    def lungs(self) -> np.ndarray:
-        """``small_lungs`` on the slice's own pixels."""
-        lungs = cv2.resize(self.small_lungs.view(np.uint8), self.grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        return _fixed(lungs.view(bool) & self.body)
-
-    def prepare(self, size: int) -> tuple[np.ndarray, Frame]:
-        """`prepare` for a model whose input is ``size`` pixels square."""
-        if size not in self._prepared:
-            # Where nothing is like a body, the gate's business, the whole picture is as good as any crop.
-            body = self.body if self.body.any() else np.ones_like(self.body)
-            frame = _frame(body, size)
-            self._prepared[size] = _fixed(frame.to_square(self.grey, body)[..., None]), frame
-        return self._prepared[size]
-
-
-class _Kept:
-    """A slice's view, for as long as the slice itself is there."""
-
-    def __init__(self, item: Slice) -> None:
-        self.view: View | None = View(item)
-        self._item = weakref.ref(item, self._forget)
-
-    def of(self, item: Slice) -> View | None:
-        return self.view if self._item() is item else None  # a slice never changes
-
-    def _forget(self, _: object) -> None:
-        self.view = None
-
-
-_last = threading.local()
-
-
-def view(item: Slice | View) -> View:
-    """The `View` of ``item``; each thread remembers its last one, since one slice is asked about several times."""
-    if isinstance(item, View):
-        return item
-    kept: _Kept | None = getattr(_last, "kept", None)
-    if known := kept and kept.of(item):
-        return known
-    _last.kept = kept = _Kept(item)
-    assert kept.view is not None
-    return kept.view
-
-
-def shrink(grey: np.ndarray) -> np.ndarray:
-    """``grey`` (rows, columns) float32 in [0, 1] on at most `SMALL_SIDE` pixels a side, averaged."""
-    scale = SMALL_SIDE / max(grey.shape)
-    if scale >= 1:
-        return grey
-    rows, columns = (max(1, round(length * scale)) for length in grey.shape)
-    return cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
-
-
-def _fixed(array: np.ndarray) -> np.ndarray:
-    array.setflags(write=False)
-    return array
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the body crop of a slice lies, and where it was put in the model's square.
+    """Where the crop of a slice lies, and where it was put in the model's square.
 
     ``top``, ``left``, ``rows``, ``columns`` are slice pixels; ``at_row``, ``at_column``, ``height``, ``width`` are
     pixels of the (``size``, ``size``) input.
@@ -171,18 +67,15 @@ class Frame:
         return square
 
 
-def to_input(item: Slice, spec: ModelSpec) -> np.ndarray:
-    """The picture ``spec``'s model gets: (size, size, 1) float32 in [0, 1], 0 outside the body."""
-    return prepare(item, spec)[0].copy()
+def to_input(anatomy: Anatomy, spec: ModelSpec) -> np.ndarray:
+    """The picture ``spec``'s model gets: (size, size, 1) float32 in [0, 1], the thoracic cavity, 0 elsewhere."""
+    return frame_of(anatomy, spec).to_square(anatomy.grey, anatomy.cavity)[..., None]
 
 
-def prepare(item: Slice | View, spec: ModelSpec) -> tuple[np.ndarray, Frame]:
-    """`to_input`, read-only, together with the `Frame` that brings maps back onto the slice."""
-    return view(item).prepare(spec.size)
-
-
-def _frame(body: np.ndarray, size: int) -> Frame:
-    left, top, columns, rows = cv2.boundingRect(body.view(np.uint8))
-    scale = size / max(rows, columns)
+def frame_of(anatomy: Anatomy, spec: ModelSpec) -> Frame:
+    """Where `to_input` takes its crop, and where it puts it."""
+    left, top, columns, rows = cv2.boundingRect(anatomy.cavity.view(np.uint8))
+    scale = spec.size / max(rows, columns)
     height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+    size = spec.size
     return Frame(top, left, rows, columns, (size - height) // 2, (size - width) // 2, height, width, size)

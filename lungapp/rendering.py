@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 from isal import isal_zlib
 
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.greys import MODEL_WINDOW
 from lungapp.slices import Slice, Window
 
 COLOUR_MAP = "inferno"

@@ -19,11 +19,12 @@ from itertools import islice
 
 import numpy as np
 
+from lungapp.anatomy import Anatomy
 from lungapp.errors import explain
-from lungapp.preprocessing import View, prepare
+from lungapp.greys import shrink
+from lungapp.preprocessing import to_input
 from lungapp.quality import assess
 from lungapp.registry import LABELS, ModelSpec
-from lungapp.rendering import shrink
 from lungapp.results import Aggregate, Prediction, RowStatus, SeriesAnalysis, SeriesRow, SliceFacts
 from lungapp.slices import Entry, SetAside
 
@@ -52,7 +53,7 @@ Scores = tuple[tuple[Prediction, ...], Prediction | None]
 Score = Callable[[np.ndarray, Sequence[bool]], list[Scores]]
 """Pictures (n, size, size, 1) float32 in [0, 1], and which of them the gate had rejected → the scores of each."""
 
-Seen = tuple[int, Entry, View | Exception]
+Seen = tuple[int, Entry, Anatomy | Exception]
 """A slice's number in the series, from 1, its entry, and what reading it gave."""
 
 
@@ -64,19 +65,19 @@ class Looked:
     picture: np.ndarray | None = None
 
 
-Judge = Callable[[int, Entry, View | Exception], Looked]
+Judge = Callable[[int, Entry, Anatomy | Exception], Looked]
 
 
-def read(entry: Entry) -> View | Exception:
-    """The slice through the models' window, or why there is none."""
+def read(entry: Entry) -> Anatomy | Exception:
+    """The slice and its anatomy, or why there is none."""
     try:
-        return View(entry.read())
+        return Anatomy(entry.read())
     except Exception as error:  # one slice never stops the others
         return error
 
 
 def look(
-    number: int, entry: Entry, seen: View | Exception, spec: ModelSpec, model: str, override: bool = False
+    number: int, entry: Entry, seen: Anatomy | Exception, spec: ModelSpec, model: str, override: bool = False
 ) -> Looked:
     """Judge and prepare one slice that was `read`; whatever is wrong with it becomes a row that says so."""
     row = SeriesRow(number, entry.source, entry.position, model)
@@ -88,12 +89,12 @@ def look(
         rejected = quality.verdict == "reject"
         row = replace(
             row,
-            slice=SliceFacts(seen.rows, seen.columns, seen.unit, seen.info),
+            slice=SliceFacts(seen.rows, seen.columns, seen.slice.unit, seen.slice.info),
             quality=quality,
             overridden=override and rejected,
             thumbnail=np.rint(grey * 255).astype(np.uint8),
         )
-        return Looked(row) if rejected and not override else Looked(row, prepare(seen, spec)[0])
+        return Looked(row) if rejected and not override else Looked(row, to_input(seen, spec))
     except Exception as error:
         return Looked(replace(row, error=explain(error)))
 
@@ -136,7 +137,7 @@ def _handfuls(items: Iterable[Seen]) -> Iterator[list[Seen]]:
     held: list[Seen] = []
     for item in items:
         held.append(item)
-        if sum(found.grey.size for *_, found in held if isinstance(found, View)) >= MOST_PIXELS:
+        if sum(found.grey.size for *_, found in held if isinstance(found, Anatomy)) >= MOST_PIXELS:
             yield held
             held = []
     if held:

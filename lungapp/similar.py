@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from lungapp.anatomy import Anatomy
 from lungapp.errors import LungAppError
-from lungapp.preprocessing import MODEL_WINDOW, to_input, view
+from lungapp.greys import MODEL_WINDOW
+from lungapp.preprocessing import to_input
 from lungapp.quality.measures import Measures, measure
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS, ModelSpec
@@ -99,7 +101,7 @@ class Neighbour:
 
 def measures_of(item: Slice) -> dict[str, float]:
     """Every one of `MEASURES` of ``item``; ``nan`` where it is not there."""
-    found = measure(view(item))
+    found = measure(Anatomy(item))
     return {entry.name: float(entry.of(found)) for entry in MEASURES}
 
 
@@ -128,7 +130,7 @@ def compare(item: Slice) -> Compared:
 
 def vector(item: Slice) -> np.ndarray:
     """(`SIDE` * `SIDE`,) float32 of length 1 and mean 0: the slice as a model gets it, on fewer pixels."""
-    values = to_input(item, _SPEC).ravel()
+    values = to_input(Anatomy(item), _SPEC).ravel()
     values = values - values.mean()
     return values / max(float(np.linalg.norm(values)), 1e-6)
 

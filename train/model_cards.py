@@ -19,7 +19,7 @@ import numpy as np
 
 from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card, shipped
 from lungapp.errors import WeightsMissing
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.greys import MODEL_WINDOW
 from lungapp.registry import LABELS, MODELS
 from lungapp.settings import WEIGHTS
 from lungapp.ui.audit import GROUPS as CONDITIONS

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lungapp.preprocessing import View, view
+from lungapp.anatomy import Anatomy
 from lungapp.quality.measures import Measures, measure
 from lungapp.quality.rules import EXPECTED, broken
 from lungapp.quality.text import rows_of_text
@@ -35,28 +35,27 @@ OTHER_AIR, OTHER_TISSUE = (0.0, 0.32), (0.7, 1.0)
 """Where they lie in the lung windows in use: widths of 1100 to 2000 HU, centres of -700 to -400."""
 
 
-def assess(item: Slice | View) -> QualityReport:
-    """Judge ``item``; a rejected slice is not to be scored.
+def assess(anatomy: Anatomy) -> QualityReport:
+    """Judge a slice; a rejected slice is not to be scored.
 
     Codes that reject: ``colour``, ``too_small``, those of `lungapp.quality.rules.EXPECTED`, ``inverted``, ``far``.
     Codes that warn: ``unknown_window``, ``unusual``, ``upside_down``, ``burned_in``.
     """
-    findings = _picture(item)
+    findings = _picture(anatomy)
     if findings:  # anatomy is looked for only in what may be a CT slice
         return QualityReport(tuple(findings))
-    seen = view(item)
-    return QualityReport((*_judge(seen), *_annotations(seen)))
+    return QualityReport((*_judge(anatomy), *_annotations(anatomy)))
 
 
 def _reject(code: str, message: str) -> Finding:
     return Finding(code, "reject", message)
 
 
-def _picture(item: Slice | View) -> list[Finding]:
+def _picture(item: Anatomy) -> list[Finding]:
     """What can be told without looking at the picture's contents."""
     findings = []
-    if item.info.colour > MAX_COLOUR:
-        share = f"{100 * item.info.colour:.0f} %"
+    if item.slice.info.colour > MAX_COLOUR:
+        share = f"{100 * item.slice.info.colour:.0f} %"
         findings.append(
             _reject(
                 "colour", Text("Expected a grey CT slice. Received: a picture with {share} coloured area.", share=share)
@@ -75,13 +74,13 @@ def _picture(item: Slice | View) -> list[Finding]:
     return findings
 
 
-def _judge(seen: View) -> list[Finding]:
+def _judge(seen: Anatomy) -> list[Finding]:
     """Findings on a picture; greys of a file may be in another window than the models', or inverted."""
     found = measure(seen)
     codes = broken(found, known_window=True)
     if not codes:
         return _distance(seen)
-    if seen.unit == "grey":
+    if seen.slice.unit == "grey":
         other = _as_in_models_window(seen.small, found)
         if other is not None and not broken(measure(other), known_window=False):
             message = mark(
@@ -93,7 +92,7 @@ def _judge(seen: View) -> list[Finding]:
     return [_reject(code, EXPECTED[code]) for code in codes]
 
 
-def _as_in_models_window(small: np.ndarray, found: Measures) -> View | None:
+def _as_in_models_window(small: np.ndarray, found: Measures) -> Anatomy | None:
     """The picture with its air and tissue brought to where the models expect them; None where it has no such greys."""
     in_use = OTHER_AIR[0] <= found.air <= OTHER_AIR[1] and OTHER_TISSUE[0] <= found.tissue_grey <= OTHER_TISSUE[1]
     if not in_use:
@@ -102,12 +101,12 @@ def _as_in_models_window(small: np.ndarray, found: Measures) -> View | None:
     return _shown(np.clip(AIR + (small - found.air) * gain, 0, 1))
 
 
-def _shown(grey: np.ndarray) -> View:
+def _shown(grey: np.ndarray) -> Anatomy:
     """What the gate sees of a picture (rows, columns) in [0, 1]."""
-    return View(Slice(grey, "grey", SliceInfo("array", white=1.0)))
+    return Anatomy(Slice(grey, "grey", SliceInfo("array", white=1.0)))
 
 
-def _distance(seen: View) -> list[Finding]:
+def _distance(seen: Anatomy) -> list[Finding]:
     found = vector(seen)
     if typical().upside_down(found):
         message = mark("The slice seems to lie upside down: the models expect the patient's front at the top.")
@@ -124,8 +123,8 @@ def _distance(seen: View) -> list[Finding]:
     return []
 
 
-def _annotations(seen: View) -> list[Finding]:
-    info = seen.info
+def _annotations(seen: Anatomy) -> list[Finding]:
+    info = seen.slice.info
     if info.burned_in or info.colour > FEW_COLOURS or rows_of_text(seen.grey, seen.body):
         message = mark(
             "Text or marks seem to be part of the picture. They may name the patient, and the models were not trained "

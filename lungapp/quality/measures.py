@@ -1,6 +1,6 @@
 """What the gate measures of a slice: its body, its lungs, its greys. Plain image analysis, no learning.
 
-Everything is measured on the small copy of `lungapp.preprocessing.View`, whose greys are those of the models' window,
+Everything is measured on the small copy of `lungapp.anatomy.Anatomy`, whose greys are those of the models' window,
 on 256 levels, so that a slice of any size costs about the same.
 """
 
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lungapp.anatomy import BODY_LEVEL, around
-from lungapp.preprocessing import View
+from lungapp.anatomy import BODY_LEVEL, Anatomy, around
 
 LEVELS = 256
 
@@ -90,7 +89,7 @@ class Measures:
     bone: float = NONE
 
 
-def measure(seen: View) -> Measures:
+def measure(seen: Anatomy) -> Measures:
     """`Measures` of a slice, taken from its small copy."""
     body = seen.small_body
     grey = cv2.convertScaleAbs(seen.small, alpha=LEVELS - 1)

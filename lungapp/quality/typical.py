@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from safetensors import safe_open
 
-from lungapp.preprocessing import View
+from lungapp.anatomy import Anatomy
+from lungapp.preprocessing import to_input
 from lungapp.registry import MODELS
 
 FILE = Path(__file__).with_suffix(".safetensors")
@@ -47,9 +48,9 @@ class Typical:
         return self.distance(turned) < CLEARLY * self.distance(vector)
 
 
-def vector(seen: View) -> np.ndarray:
+def vector(seen: Anatomy) -> np.ndarray:
     """(`SIDE` * `SIDE`,) float32: a slice as the models get it, on fewer pixels."""
-    picture = seen.prepare(MODELS[0].size)[0]
+    picture = to_input(seen, MODELS[0])
     return cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel()
 
 

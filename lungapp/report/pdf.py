@@ -7,7 +7,7 @@ from datetime import datetime
 
 from lungapp import __version__
 from lungapp.cards import ENSEMBLE, ModelCard
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.greys import MODEL_WINDOW
 from lungapp.rendering import render_grey, shrink
 from lungapp.report import facts
 from lungapp.report.letters import width_of

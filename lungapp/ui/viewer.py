@@ -17,8 +17,8 @@ import numpy as np
 
 from lungapp.anatomy import body_mask
 from lungapp.faithfulness import TENTH
+from lungapp.greys import MODEL_WINDOW
 from lungapp.methods import get_method
-from lungapp.preprocessing import MODEL_WINDOW
 from lungapp.registry import get_spec
 from lungapp.rendering import outline_hottest, render_colour_bar, render_grey, render_heat, shrink, to_png
 from lungapp.results import ActivationMap

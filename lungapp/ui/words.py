@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.greys import MODEL_WINDOW
 from lungapp.registry import get_spec
 from lungapp.results import ActivationMap, Prediction, Status
 from lungapp.slices import SliceInfo, Unit

@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from lungapp.errors import UnreadableInput, UnsupportedInput
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.greys import MODEL_WINDOW
 from lungapp.quality import assess
 from lungapp.reading import read_slice
 from tests.reading.files import chest, encode, make_dataset, write, write_chest, write_nifti, write_zip

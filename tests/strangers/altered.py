@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 
 from examples.phantoms import phantom
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.greys import MODEL_WINDOW
 from lungapp.slices import Slice
 from tests.strangers.making import clouds, from_array, in_window
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lungapp.errors import LungAppError
-from lungapp.preprocessing import MODEL_WINDOW
+from lungapp.greys import MODEL_WINDOW
 from lungapp.reading import read_slice
 from lungapp.slices import Slice, Window
 
