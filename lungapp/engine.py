@@ -1,6 +1,6 @@
 """The only orchestrator: slice → gate → model input → one forward pass → probabilities and activation maps.
 
-OpenVINO is imported when the first model is loaded; TensorFlow only for explanations that need gradients.
+OpenVINO is imported when the first model is loaded; TensorFlow only for the explanation that needs gradients.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Engine:
     def must_load(self, model: str, method: str) -> bool:
         """Whether an explanation by ``method`` has to wait until TensorFlow and Keras' own model are loaded."""
         asked = [loaded for name, loaded in self._loaded.items() if model in (ALL, name)]
-        return method != DEFAULT_METHOD and not all(loaded.has_gradients for loaded in asked)
+        return get_method(method).gradients and not all(loaded.has_gradients for loaded in asked)
 
     def warm_up(self) -> None:
         """Load every model that can be loaded, so that the first analysis does not wait for it."""
@@ -266,10 +266,7 @@ def _maps(
     maps = []
     for place, (loaded, prediction, output) in enumerate(zip(models, predictions, outputs, strict=True)):
         label = prediction.label if target == PREDICTED else target
-        if method == DEFAULT_METHOD:
-            own = loaded.gradcam(output, label)
-        else:
-            own = loaded.explain(picture, label, method, progress and _part(progress, place, len(models)))
+        own = loaded.explain(picture, output, label, method, progress and _part(progress, place, len(models)))
         values = frame.to_slice(own, item.pixels.shape)
         peak, total = float(values.max()), float(values.sum())
         inside = float(values[lungs].sum()) / total if total and lungs.any() else None
