@@ -262,16 +262,24 @@ def _maps(
     progress: Progress | None,
 ) -> tuple[ActivationMap, ...]:
     picture, frame = prepared
-    lungs = view(item).lungs
+    region, lungs = _region(item), view(item).lungs
     maps = []
     for place, (loaded, prediction, output) in enumerate(zip(models, predictions, outputs, strict=True)):
         label = prediction.label if target == PREDICTED else target
         own = loaded.explain(picture, output, label, method, progress and _part(progress, place, len(models)))
-        values = frame.to_slice(own, item.pixels.shape)
+        # Coarse feature maps reach beyond what the model was given, which says nothing about the slice there.
+        values = np.where(region, frame.to_slice(own, item.pixels.shape), np.float32(0))
         peak, total = float(values.max()), float(values.sum())
         inside = float(values[lungs].sum()) / total if total and lungs.any() else None
-        maps.append(ActivationMap(loaded.spec.name, method, label, values / peak if peak else values, inside))
+        values = values / peak if peak else values
+        maps.append(ActivationMap(loaded.spec.name, method, label, values, inside, region=region))
     return tuple(maps)
+
+
+def _region(item: Slice) -> np.ndarray:
+    """(rows, columns) bool: what of the slice the models are given; all of it where nothing is like a body."""
+    body = view(item).body
+    return body if body.any() else np.ones_like(body)
 
 
 def _part(progress: Progress, place: int, count: int) -> Progress:
