@@ -89,7 +89,8 @@ class Faithfulness:
         """Whether the map marks what the score relied on: the hottest part counts for more than every other part, and
         for at least `LEAST_FALL` of the probability.
         """
-        return self.hottest_fall > max(self.random_falls) and self.hottest_fall >= LEAST_FALL * self.probability
+        far_enough = self.hottest_fall >= LEAST_FALL * self.probability
+        return bool(self.hottest_fall > max(self.random_falls) and far_enough)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ import numpy as np
 
 from lungapp.cards import ModelCard
 from lungapp.errors import UnknownTarget, WeightsMissing
-from lungapp.methods import get_method
+from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import to_input
 from lungapp.quality import assess
 from lungapp.registry import LABELS, MODELS, get_spec
@@ -84,7 +84,7 @@ class FakeEngine:
         item: Slice,
         model: str = "advanced_cnn",
         target: str = "predicted",
-        method: str = "gradcam",
+        method: str = DEFAULT_METHOD,
         override: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> Analysis:
@@ -111,10 +111,10 @@ class FakeEngine:
         return Analysis(item, quality, model, predictions, maps, ensemble, given, timings, overridden)
 
     def measure_faithfulness(self, analysis: Analysis) -> Analysis:
-        """The default method's maps mark what counted, the others' do not."""
+        """The default method's maps hold, the others' do not."""
         maps = []
         for found in analysis.maps:
-            fall = 0.52 if found.method == "gradcam" else 0.01
+            fall = 0.52 if found.method == DEFAULT_METHOD else 0.01
             tested = None if found.blank else Faithfulness(0.1, 0.93, fall, (0.02, 0.04))
             maps.append(replace(found, faithfulness=tested))
         return replace(analysis, maps=tuple(maps))

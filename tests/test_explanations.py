@@ -21,7 +21,6 @@ from lungapp.engine import Engine
 from lungapp.errors import UnknownMethod
 from lungapp.inference import LoadedModel
 from lungapp.methods import METHODS, get_method
-from lungapp.models import build_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS
 from lungapp.saliency import ONE_PASS

@@ -100,8 +100,8 @@ def text() -> str:
     )
     paper = "[doi:10.1109/ICCV.2017.74](https://doi.org/10.1109/ICCV.2017.74)"
     cited = say(
-        "The method of the maps is Grad-CAM (Selvaraju et al., 2017, {paper}) unless you pick another, which {library} "
-        "computes.",
+        "The maps are class activation maps, Grad-CAM (Selvaraju et al., 2017, {paper}) among them; SmoothGrad is "
+        "computed by {library}.",
         paper=paper,
         library="[tf-keras-vis](https://github.com/keisen/tf-keras-vis)",
     )
@@ -131,7 +131,8 @@ def after() -> str:
         "`model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that "
         "does not pass the input check comes back with the status `rejected` and without probabilities, unless "
         "`override` is true; every output then says so. `slice_number` picks a slice of a file that holds several. "
-        "`method` is one of {methods}; `faithfulness=True` also tests the map. `/analyse_series` takes `files`, "
+        "`method` is one of {methods}; `faithfulness=True` also tests the map, and one that fails is "
+        "left out of the overlay unless `failing_maps` is true. `/analyse_series` takes `files`, "
         "`model` and `override` and gives a row a slice, their aggregate, which was not validated on patients, and the "
         "rows as CSV. `/models` gives the model cards. Their parameters, with names and types, stand behind the link "
         "on the API at the foot of the page.",

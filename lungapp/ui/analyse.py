@@ -21,7 +21,8 @@ from lungapp.similar import Neighbours
 from lungapp.texts import Text, mark
 from lungapp.turns import in_turn
 from lungapp.ui import panels, viewer, words
-from lungapp.ui.downloads import build_downloads, offer
+from lungapp.ui.answers import tested_or_without
+from lungapp.ui.downloads import Ready, build_downloads, offer
 from lungapp.ui.examples import Example, find_examples, pick
 from lungapp.ui.language import say, say_html, unbroken
 from lungapp.ui.messages import explain
@@ -81,7 +82,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
             answer = gr.HTML(composed(panels.empty), elem_id="la-answer")
             insist = gr.Button(INSIST, visible=False, size="sm", elem_id="la-insist")
             number = gr.Slider(1, 2, 1, step=1, label=mark("Slice"), visible=False, elem_id="la-number")
-            pictures = gr.HTML("", elem_id="la-pictures")
+            pictures = gr.HTML("", js_on_load=viewer.SHOW_MAP, elem_id="la-pictures")
             tested = gr.HTML("", elem_id="la-tested")
             with gr.Row(visible=False, elem_id="la-map") as controls:
                 targets = [
@@ -131,6 +132,13 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         lambda opened, number: opened.key(number) if opened else "",
         [opened, number],
         insisted,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    pictures.click(
+        _switched,
+        downloads.ready,
+        [pictures, tested, *downloads.outputs],
         show_progress="hidden",
         api_visibility="private",
     )
@@ -205,7 +213,7 @@ def is_warming(engine: Engine) -> bool:
 def _analyser(
     engine: Engine, records: Records, neighbours: Neighbours | None = None
 ) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    """Answers at once, and again when it has been tested whether the map marks what the model relied on.
+    """Answers at once, and again with the map when it has been tested whether that marks what the model relied on.
 
     One call for both, so that no sentence about one map ever comes to stand under another.
     """
@@ -235,8 +243,8 @@ def _analyser(
                 analysis = engine.analyse(item, model, target, method, override, tell)
                 shown = _answered(analysis, records, opened.notes, neighbours)
             yield shown
-            if any(not found.blank for found in analysis.maps):
-                yield _again(_tested(engine, analysis))
+            if analysis.maps:
+                yield _again(tested_or_without(engine, analysis))
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked
             advice = say(OTHER_MODEL if item else OTHER_FILE)
             yield _shown(panels.failure(explain(error), advice), viewer.pictures(item) if item else "")
@@ -244,37 +252,44 @@ def _analyser(
     return answer
 
 
-def _tested(engine: Engine, analysis: Analysis) -> Analysis:
-    """``analysis`` with its map tested; a fault of the test must not take the answer away."""
-    try:
-        return engine.measure_faithfulness(analysis)
-    except Exception as error:
-        explain(error)  # which logs it
-        return analysis
-
-
 def _answered(
     analysis: Analysis, records: Records, notes: tuple[str, ...], neighbours: Neighbours | None
 ) -> tuple[Any, ...]:
     card = panels.answer(analysis, records)
-    pictures, tested = viewer.pictures(analysis.slice, analysis.maps), viewer.tested(analysis.maps, testing=True)
+    pictures = viewer.pictures(analysis.slice, analysis.maps, testing=True)
     compared = comparison(analysis.slice, neighbours) if analysis.predictions else ""
-    return _shown(card, pictures, tested, compared + panels.background(analysis, notes), analysis)
+    return _shown(card, pictures, compared + panels.background(analysis, notes), analysis)
 
 
 def _again(analysis: Analysis) -> tuple[Any, ...]:
-    """What the test of the maps changes: the pictures, which are large, and may be zoomed into, stay."""
+    """What the test of the maps changes; only now is there a report, so that none has a map that was not tested."""
     stay = gr.skip()
-    return stay, stay, unbroken(viewer.tested(analysis.maps)), stay, stay, stay, *offer(analysis)
+    pictures, tested, *rest = _with_maps(analysis)
+    return stay, pictures, tested, stay, stay, stay, *rest
 
 
-def _shown(
-    answer: str, pictures: str = "", tested: str = "", background: str = "", analysis: Analysis | None = None
-) -> tuple[Any, ...]:
+def _switched(ready: Ready | None, event: gr.EventData) -> tuple[Any, ...]:
+    """Shows the map of the model whose button was clicked although it failed its test, or hides it again."""
+    model = getattr(event, "model", None)
+    chosen = [item for item in ready.analysis.maps if item.model == model] if ready else []
+    if not ready or not chosen:
+        return tuple(gr.skip() for _ in range(2 + len(offer(None))))
+    return _with_maps(ready.analysis.insist(model, not chosen[0].insisted))
+
+
+def _with_maps(analysis: Analysis) -> tuple[Any, ...]:
+    """Pictures, what the test of the maps gave, and what can be taken away."""
+    tested = viewer.tested(analysis.maps)
+    if analysis.prediction and not analysis.maps:
+        tested = f'<p class="la-tested la-unsupported">{say_html(words.UNTESTED)}</p>'
+    return *map(unbroken, (viewer.pictures(analysis.slice, analysis.maps), tested)), *offer(analysis)
+
+
+def _shown(answer: str, pictures: str = "", background: str = "", analysis: Analysis | None = None) -> tuple[Any, ...]:
     has_map, refused = bool(analysis and analysis.maps), bool(analysis and not analysis.prediction)
     controls, insist = gr.update(visible=has_map), gr.update(visible=refused)
-    answer, pictures, tested, background = map(unbroken, (answer, pictures, tested, background))
-    return answer, pictures, tested, controls, insist, background, *offer(analysis)
+    answer, pictures, background = map(unbroken, (answer, pictures, background))
+    return answer, pictures, "", controls, insist, background, *offer(None if has_map else analysis)
 
 
 def _build_examples(examples: list[Example], file: gr.File) -> None:
