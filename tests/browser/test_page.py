@@ -15,7 +15,7 @@ from lungapp.cards import shipped
 from lungapp.methods import get_method
 from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.settings import WEIGHTS
-from lungapp.ui import EXAMPLES
+from lungapp.ui import EXAMPLES, words
 from tests.browser.conftest import Visit
 from tests.fakes import SERVER_WARNINGS
 
@@ -47,7 +47,7 @@ def switch_models(seen: Visit, slice_file: Path, specs: tuple[ModelSpec, ...] = 
         expect(page.get_by_text(f"{spec.title} gives this slice a probability")).to_be_visible(timeout=WAIT)
         heading = page.locator("#la-answer").get_by_role("heading", level=2)
         expect(heading).to_have_text(re.compile("^(Normal|Benign|Malignant) (Confident|Uncertain)$"))
-        expect(page.get_by_role("img", name=re.compile(f"attention of {spec.title}"))).to_be_visible()
+        expect(page.locator(".la-supported, .la-unsupported, .la-slot")).not_to_have_count(0, timeout=WAIT)
         expect(page.get_by_role("img", name="The uploaded CT slice")).to_be_visible()
         said.append(bars(page))
     return said
@@ -83,6 +83,7 @@ def test_another_method_explains_and_says_whether_to_rely_on_it(visit: Open, fak
     page.get_by_role("option", name="Score-CAM (slow)").click()
     expect(page.get_by_text("Attention for malignant, Score-CAM")).to_be_visible(timeout=WAIT)
     expect(page.get_by_text("do not rely on this map")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text(words.NO_MAP)).to_be_visible()
     expect(page.get_by_text(get_method("scorecam").sentence)).to_be_visible()
     page.get_by_role("radio", name="Basic CNN").check()
     page.get_by_role("radio", name="Benign", exact=True).check()
