@@ -176,10 +176,10 @@ def _explain(item: Slice, prediction: Prediction, target: str, method: str) -> A
     rows, columns = np.mgrid[0 : item.rows, 0 : item.columns]
     distance = (rows / item.rows - 0.3) ** 2 + (columns / item.columns - 0.3) ** 2
     values = np.exp(-distance / 0.02).astype(np.float32)
-    label = prediction.label if target == "predicted" else target
+    label, region = prediction.label if target == "predicted" else target, np.ones((item.rows, item.columns), bool)
     if label == "benign" and prediction.model == "basic_cnn":
-        return ActivationMap(prediction.model, method, label, np.zeros_like(values), None)
-    return ActivationMap(prediction.model, method, label, values / values.max(), 0.72)
+        return ActivationMap(prediction.model, method, label, np.zeros_like(values), None, region=region)
+    return ActivationMap(prediction.model, method, label, values / values.max(), 0.72, region=region)
 
 
 @contextmanager

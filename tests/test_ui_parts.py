@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import re
 import zlib
@@ -23,8 +24,8 @@ from lungapp.results import ActivationMap, Faithfulness, Prediction
 from lungapp.slices import Slice, SliceInfo
 from lungapp.ui import EXAMPLES, figures, messages, models, panels, viewer, words
 from lungapp.ui.about import after
-from lungapp.ui.analyse import OTHER_FILE, OTHER_MODEL, _analyser, _switched
-from lungapp.ui.examples import find_examples
+from lungapp.ui.analyse import OTHER_FILE, OTHER_MODEL, _analyser, _linked, _switched
+from lungapp.ui.examples import DESCRIPTIONS, Description, find_examples, recognise
 from lungapp.ui.language import speaking, unbroken
 from lungapp.ui.opened import close, open_upload
 from tests.fakes import BrokenEngine, FakeEngine, make_card
@@ -352,11 +353,42 @@ def test_examples_are_labelled_and_damaged_ones_left_out(tmp_path: Path) -> None
     picture(tmp_path / "real" / "benign.png", gradient)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "notes.md").write_text("no slice")
-    titles = [example.title for example in find_examples(tmp_path)]
-    assert titles == ["Clear (synthetic)", "Benign (real)"]
-    thumbnail = find_examples(tmp_path)[0].thumbnail
-    assert thumbnail.startswith("data:image/png;base64,")
+    picture(tmp_path / "real" / "held-out-normal.png", gradient)
+    picture(tmp_path / "phantom-mass.png", gradient)
+    mass, clear, benign, normal = find_examples(tmp_path)
+    assert (mass.title, clear.title, benign.title) == ("Mass (synthetic)", "Clear (synthetic)", "Benign (real)")
+    assert clear.thumbnail.startswith("data:image/png;base64,")
+    assert "without a lesion" in clear.note()
+    assert benign.note() == mass.note() == "", "of what nobody measured nothing is claimed"
+    assert "a case labelled normal, held out" in normal.note()
     assert find_examples(tmp_path / "nowhere") == []
+
+
+def test_every_shipped_example_has_its_truth_and_the_page_says_it() -> None:
+    examples = {example.path.name: example for example in find_examples(EXAMPLES)}
+    truth = json.loads((EXAMPLES / "truth.json").read_text())
+    assert list(examples)[: len(DESCRIPTIONS)] == [description.file for description in DESCRIPTIONS]
+    assert f"a mass of {truth['phantom-mass.png']['millimetres']} mm" in examples["phantom-mass.png"].note()
+    assert all(examples[description.file].truth and description.shows for description in DESCRIPTIONS)
+
+
+@pytest.mark.parametrize("name", ["phantom-mass.png", "head.png"])
+def test_an_example_is_recognised_by_its_bytes(tmp_path: Path, name: str) -> None:
+    examples = find_examples(EXAMPLES)
+    copy = tmp_path / "other name"
+    copy.write_bytes((EXAMPLES / name).read_bytes())
+    assert recognise(examples, [copy]).path.name == name
+    copy.write_bytes((EXAMPLES / name).read_bytes() + b" ")
+    assert recognise(examples, [copy]) is None
+    assert recognise(examples, []) is None
+    assert recognise(examples, [EXAMPLES / name, copy]) is None
+
+
+def test_an_example_may_name_the_model_to_ask(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", np.tile(np.arange(200, dtype=np.uint8), (200, 1)))
+    examples = find_examples(tmp_path, [Description("a.png", "A", "Known.", "Shown.", model="all")])
+    file, model, answer = _linked(examples, "a")
+    assert (file, model, answer) == ([str(tmp_path / "a.png")], "all", gr.skip())
 
 
 def test_the_overlay_layer_blends_as_the_overlay_does() -> None:

@@ -66,9 +66,8 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             ),
             mark(
                 "The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong "
-                "where the class is right. Each map is tested: where blurring its hottest tenth lowers the probability "
-                "no more than blurring other tenths does, the page says not to rely on it. Grad-CAM++ and Score-CAM "
-                "hardly differ between classes in these models."
+                "where the class is right. Each map is tested, and shown unasked only where blurring its hottest "
+                "tenth lowers the probability more than blurring other tenths does."
             ),
         ),
     ),

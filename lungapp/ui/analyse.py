@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from lungapp.turns import in_turn
 from lungapp.ui import panels, viewer, words
 from lungapp.ui.answers import tested_or_without
 from lungapp.ui.downloads import Ready, build_downloads, offer
-from lungapp.ui.examples import Example, find_examples, pick
+from lungapp.ui.examples import Example, find_examples, pick, recognise
 from lungapp.ui.language import say, say_html, unbroken
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
@@ -77,7 +77,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
             model = gr.Radio(choices, value=settings.default_model, label=mark("Model"), elem_id="la-model")
             button = gr.Button(mark("Analyse"), variant="primary", elem_id="la-button")
             found = find_examples(examples)
-            _build_examples(found, file)
+            _build_examples(found, file, model)
         with gr.Column(scale=5, min_width=280, elem_classes="la-main"):
             answer = gr.HTML(composed(panels.empty), elem_id="la-answer")
             insist = gr.Button(INSIST, visible=False, size="sm", elem_id="la-insist")
@@ -146,7 +146,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
     # The slider asks when it is moved by hand, not when a new upload sets it.
     gr.on(
         [opened.change, number.input, model.change, target.change, method.change, button.click, insisted.change],
-        _analyser(engine, records, Neighbours(settings.data) if settings.data else None),
+        _analyser(engine, records, Neighbours(settings.data) if settings.data else None, found),
         [opened, number, model, target, method, insisted],
         outputs,
         trigger_mode="always_last",
@@ -157,22 +157,24 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         api_visibility="private",
     )
 
-    def open_linked(request: gr.Request) -> tuple[Any, Any]:
+    def open_linked(request: gr.Request) -> tuple[Any, ...]:
         return _linked(found, str(request.query_params.get("example") or ""))
 
-    gr.on(None, open_linked, None, [file, answer], show_progress="hidden", api_visibility="private")
+    gr.on(None, open_linked, None, [file, model, answer], show_progress="hidden", api_visibility="private")
     return Desk(opened, [file, model, opened, number, *outputs])
 
 
-def _linked(examples: list[Example], name: str) -> tuple[Any, Any]:
-    """The file of the example that the page's address names, and the answer's place for words where it names none."""
+def _linked(examples: list[Example], name: str) -> tuple[Any, ...]:
+    """File and model of the example that the page's address names, and the answer's place for words where it names
+    none.
+    """
     if not name:
-        return gr.skip(), gr.skip()
+        return gr.skip(), gr.skip(), gr.skip()
     example = pick(examples, name)
     if example is None:
         names = ", ".join(example.path.name for example in examples)
-        return gr.skip(), panels.failure(say(words.NO_EXAMPLE), say("There are: {names}.", names=names))
-    return [str(example.path)], gr.skip()
+        return gr.skip(), gr.skip(), panels.failure(say(words.NO_EXAMPLE), say("There are: {names}.", names=names))
+    return [str(example.path)], example.model or gr.skip(), gr.skip()
 
 
 def _uploaded(files: list[str] | None, settings: Settings, old: Opened | None, engine: Engine) -> Any:
@@ -211,7 +213,7 @@ def is_warming(engine: Engine) -> bool:
 
 
 def _analyser(
-    engine: Engine, records: Records, neighbours: Neighbours | None = None
+    engine: Engine, records: Records, neighbours: Neighbours | None = None, examples: Sequence[Example] = ()
 ) -> Callable[..., Iterator[tuple[Any, ...]]]:
     """Answers at once, and again with the map when it has been tested whether that marks what the model relied on.
 
@@ -241,7 +243,8 @@ def _analyser(
                 progress(0, desc=say("Loading TensorFlow, which takes some seconds after a start"))
             with in_turn(item.pixels.size):
                 analysis = engine.analyse(item, model, target, method, override, tell)
-                shown = _answered(analysis, records, opened.notes, neighbours)
+                example = recognise(examples, opened.upload.files if opened.upload else ())
+                shown = _answered(analysis, records, opened.notes, neighbours, example)
             yield shown
             if analysis.maps:
                 yield _again(tested_or_without(engine, analysis))
@@ -253,9 +256,13 @@ def _analyser(
 
 
 def _answered(
-    analysis: Analysis, records: Records, notes: tuple[str, ...], neighbours: Neighbours | None
+    analysis: Analysis,
+    records: Records,
+    notes: tuple[str, ...],
+    neighbours: Neighbours | None,
+    example: Example | None,
 ) -> tuple[Any, ...]:
-    card = panels.answer(analysis, records)
+    card = (example.note() if example else "") + panels.answer(analysis, records)
     pictures = viewer.pictures(analysis.slice, analysis.maps, testing=True)
     compared = comparison(analysis.slice, neighbours) if analysis.predictions else ""
     return _shown(card, pictures, compared + panels.background(analysis, notes), analysis)
@@ -292,7 +299,7 @@ def _shown(answer: str, pictures: str = "", background: str = "", analysis: Anal
     return answer, pictures, "", controls, insist, background, *offer(None if has_map else analysis)
 
 
-def _build_examples(examples: list[Example], file: gr.File) -> None:
+def _build_examples(examples: list[Example], file: gr.File, model: gr.Radio) -> None:
     if not examples:
         return
     with gr.Column(elem_id="la-examples"):
@@ -302,5 +309,9 @@ def _build_examples(examples: list[Example], file: gr.File) -> None:
             icon: Any = {"path": example.path.name, "url": example.thumbnail}
             button = gr.Button(composed(partial(getattr, example, "title")), icon=icon, size="sm")
             button.click(
-                lambda path=str(example.path): [path], None, file, show_progress="hidden", api_visibility="private"
+                lambda example=example: ([str(example.path)], example.model or gr.skip()),
+                None,
+                [file, model],
+                show_progress="hidden",
+                api_visibility="private",
             )

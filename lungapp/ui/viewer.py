@@ -106,7 +106,7 @@ def _slot(grey: np.ndarray, found: ActivationMap, named: bool, html: str) -> str
 
 
 def _switch(found: ActivationMap, text: str) -> str:
-    name = say("{button}: {model}", button=say(text), model=get_spec(found.model).title)
+    name = say("{name}: {said}", name=say(text), said=get_spec(found.model).title)
     return f'<button type="button" data-map="{found.model}" aria-label="{escape(name)}">{say_html(text)}</button>'
 
 

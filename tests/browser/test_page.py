@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import zipfile
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from lungapp.cards import shipped
@@ -129,6 +132,34 @@ def test_examples_answer_on_a_click_and_by_keyboard(visit: Open, fake_address: s
     expect(page.get_by_text("512 rows, 512 columns, PNG")).to_be_visible(timeout=WAIT)
 
 
+def test_an_example_has_its_truth_beside_the_answer_and_one_is_refused(visit: Open, fake_address: str) -> None:
+    seen = visit(fake_address)
+    page = seen.page
+    truth = page.locator("#la-answer .la-truth")
+    page.get_by_role("button", name="Mass (synthetic)").click()
+    millimetres = json.loads((EXAMPLES / "truth.json").read_text())["phantom-mass.png"]["millimetres"]
+    expect(truth).to_contain_text(f"Synthetic phantom with a mass of {millimetres} mm.", timeout=WAIT)
+    expect(page.get_by_text("Predicted class")).to_be_visible()
+    page.get_by_role("button", name="Head (synthetic)").click()
+    expect(page.get_by_role("heading", name="Not scored")).to_be_visible(timeout=WAIT)
+    expect(truth).to_contain_text("no chest at all")
+    expect(page.get_by_role("list", name="Probability of each class")).to_have_count(0)
+    expect(page.get_by_role("img", name=re.compile("attention of"))).to_have_count(0)
+    seen.upload(EXAMPLES / "phantom-clear.png")
+    expect(truth).to_contain_text("without a lesion", timeout=WAIT)
+    seen.upload({"name": "other.png", "mimeType": "image/png", "buffer": shifted(EXAMPLES / "phantom-clear.png")})
+    expect(truth).to_have_count(0, timeout=WAIT)
+
+
+def shifted(path: Path) -> bytes:
+    """The picture with one pixel another: no example any more."""
+    picture = np.asarray(Image.open(path)).copy()
+    picture[0, 0] ^= 1
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def test_a_link_opens_an_example(visit: Open, fake_address: str) -> None:
     seen = visit(fake_address)
     page = seen.page
@@ -152,8 +183,6 @@ def test_bad_input_gets_a_message_and_the_page_works_on(visit: Open, fake_addres
 
 
 def test_a_rejected_picture_is_shown_and_not_scored(visit: Open, fake_address: str, tmp_path: Path) -> None:
-    from PIL import Image
-
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(photo)
     seen = visit(fake_address)
@@ -165,8 +194,6 @@ def test_a_rejected_picture_is_shown_and_not_scored(visit: Open, fake_address: s
 
 
 def test_a_rejected_picture_is_scored_on_demand_and_says_so(visit: Open, fake_address: str, tmp_path: Path) -> None:
-    from PIL import Image
-
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(photo)
     seen = visit(fake_address)
