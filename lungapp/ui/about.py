@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from lungapp import __version__
-from lungapp.methods import METHODS
+from lungapp.methods import DEFAULT_METHOD, METHODS
 from lungapp.report import NOTICE
 from lungapp.texts import mark
 from lungapp.ui.language import say
@@ -30,7 +30,8 @@ CURL = f"""HERE={ADDRESS}
 FILE=$(curl -s -F "files=@slice.png" $HERE/gradio_api/upload | cut -d '"' -f 2)
 SLICE='{{"path": "'$FILE'", "meta": {{"_type": "gradio.FileData"}}}}'
 ASKED=$(curl -s $HERE/gradio_api/call/analyse -H "Content-Type: application/json" \\
-  -d '{{"data": ['"$SLICE"', "advanced_cnn", "predicted", "gradcam", false, 0, false]}}' | cut -d '"' -f 4)
+  -d '{{"data": ['"$SLICE"', "advanced_cnn", "predicted", "{DEFAULT_METHOD}", false, 0, false, false]}}' | \\
+  cut -d '"' -f 4)
 curl -s -N $HERE/gradio_api/call/analyse/$ASKED
 
 # The same in one request, without a queue and without a file on the server: JSON with "report" and "overlay".
