@@ -10,7 +10,7 @@ SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train crossval publish evaluate fuzz bench load soak archive-bench gate examples messages screenshots start deploy lock help
+.PHONY: app test check format train crossval publish evaluate fuzz bench load soak archive-bench gate maps examples messages screenshots start deploy lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -79,6 +79,9 @@ soak: $(VENV)/dev.stamp  ## serve users for MINUTES=30 and watch errors, memory 
 
 gate: $(VENV)/dev.stamp  ## try the input gate on chest CT and on what is none; DATA=folder
 	$(RUN) -m benchmarks.gate $(DATA_OPTION)
+
+maps: $(VENV)/dev.stamp  ## how often each explanation's maps pass their test on held-out slices; DATA=folder
+	$(RUN) -m benchmarks.maps --write $(DATA_OPTION)
 
 start: $(VENV)/app.stamp  ## time a start: until the page is there, until the models are
 	$(RUN) -m benchmarks.cold_start

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from examples.phantoms import phantom
+from lungapp.methods import DEFAULT_METHOD
 from lungapp.rendering import render_grey
 from lungapp.slices import Slice
 
@@ -99,7 +100,7 @@ class GradioUser:
         body = head + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
         (path,) = json.loads(self._ask("POST", "/gradio_api/upload", body, form))
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        data = [file, self._model, "predicted", "gradcam", False, 0, False]
+        data = [file, self._model, "predicted", DEFAULT_METHOD, False, 0, False, False]
         asked = json.dumps({"data": data, "session_hash": self._session}).encode()
         call = "/gradio_api/call/analyse"
         event = json.loads(self._ask("POST", call, asked, {"Content-Type": "application/json"}))["event_id"]

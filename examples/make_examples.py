@@ -1,11 +1,13 @@
-"""Writes the committed phantoms: ``python -m examples.make_examples`` from the root of the repository, a few seconds.
+"""Writes the committed examples: ``python -m examples.make_examples`` from the root of the repository, a few seconds.
 
-Every run writes the same bytes.
+Every run writes the same bytes. ``truth.json`` says of each file what it shows: the kind of lesion, its place and size.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,10 +15,11 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from examples.drawing import FIELD_MM
+from examples.head import head
 from examples.phantoms import Lesion, phantom
 from examples.vessels import SLICE_MM
 from lungapp.greys import MODEL_WINDOW
-from lungapp.slices import LUNG
+from lungapp.slices import LUNG, Window
 
 HERE = Path(__file__).parent
 RECIPES: dict[str, tuple[Lesion, int]] = {
@@ -26,10 +29,32 @@ RECIPES: dict[str, tuple[Lesion, int]] = {
 }
 """File name, without its ending, to lesion and seed."""
 
+HEAD, HEAD_WINDOW = "head", Window(40, 140)
+"""The picture that is no chest, and the window in which a head is looked at."""
 
-def to_grey(hu: np.ndarray) -> np.ndarray:
-    """HU (rows, columns) as 8-bit grey through the window of the dataset's pictures."""
-    return np.round(MODEL_WINDOW.apply(hu) * 255).astype(np.uint8)
+SOLID = 250
+"""HU by which a lesion's body is denser than the lung it replaces; its halo and most of its strands are less."""
+
+
+def to_grey(hu: np.ndarray, window: Window = MODEL_WINDOW) -> np.ndarray:
+    """HU (rows, columns) as 8-bit grey through ``window``, unless told that of the dataset's pictures."""
+    return np.round(window.apply(hu) * 255).astype(np.uint8)
+
+
+def truth_of(lesion: Lesion, seed: int, size: int = 512) -> dict[str, Any]:
+    """What a phantom shows: its ``lesion``, and of one the ``box`` (top, left, rows, columns) in pixels and its
+    ``millimetres``, the diameter of a disc as large.
+
+    With one seed a phantom with and one without a lesion differ there alone.
+    """
+    if lesion is None:
+        return {"lesion": None}
+    solid = (phantom(lesion, seed, size) - phantom(None, seed, size) > SOLID).astype(np.uint8)
+    opened = cv2.morphologyEx(solid, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
+    _, _, regions, _ = cv2.connectedComponentsWithStats(opened)
+    left, top, columns, rows, area = (int(number) for number in max(regions[1:], key=lambda region: region[4]))
+    millimetres = round(2 * np.sqrt(area / np.pi) * FIELD_MM / size)
+    return {"lesion": lesion, "box": [top, left, rows, columns], "millimetres": millimetres}
 
 
 def to_stored(hu: np.ndarray) -> np.ndarray:
@@ -120,12 +145,21 @@ def _image(hu: np.ndarray) -> Dataset:
 
 
 def main(folder: Path = HERE) -> None:
-    """Write the three pictures and the DICOM file into ``folder``."""
+    """Write the pictures, the DICOM file and what they show into ``folder``."""
+    truth: dict[str, dict[str, Any]] = {}
     for name, (lesion, seed) in RECIPES.items():
         hu = phantom(lesion, seed)
-        cv2.imwrite(str(folder / f"{name}.png"), to_grey(hu), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        _write_png(folder / f"{name}.png", to_grey(hu))
+        truth[f"{name}.png"] = truth_of(lesion, seed)
         if lesion == "nodule":
             to_dicom(hu, name).save_as(folder / f"{name}.dcm", enforce_file_format=True)
+            truth[f"{name}.dcm"] = truth[f"{name}.png"]
+    _write_png(folder / f"{HEAD}.png", to_grey(head(), HEAD_WINDOW))
+    (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_png(path: Path, grey: np.ndarray) -> None:
+    cv2.imwrite(str(path), grey, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 if __name__ == "__main__":

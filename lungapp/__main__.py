@@ -1,7 +1,7 @@
 """The page's job from a shell.
 
-    python -m lungapp FILE… [--model NAME] [--target CLASS] [--method NAME] [--faithfulness] [--slice N] [--override]
-        [--json] [--overlay FOLDER]
+    python -m lungapp FILE… [--model NAME] [--target CLASS] [--method NAME] [--faithfulness] [--failing-maps]
+        [--slice N] [--override] [--json] [--overlay FOLDER]
 
 Exit status: 0 when every file was scored, 1 when one could not be or was rejected, 2 for wrong arguments.
 """
@@ -58,7 +58,7 @@ def _row(engine: Engine, settings: Settings, file: str, model: str, options: arg
         item = read_slice(file, settings.limits, options.slice)
         analysis = _analysis(engine, item, model, options)
         if options.overlay:
-            for found in analysis.maps:
+            for found in analysis.drawn_maps:
                 picture = shown_overlay(replace(analysis, maps=(found,)))
                 Image.fromarray(picture).save(options.overlay / f"{Path(file).stem}-{found.model}.png")
         return to_json(analysis, file)
@@ -78,7 +78,9 @@ def _analysis(engine: Engine, item: Slice, model: str, options: argparse.Namespa
             options.override,
             progress=lambda share: bar.update(round(100 * share) - bar.n),
         )
-    return engine.measure_faithfulness(analysis) if options.faithfulness else analysis
+    if options.faithfulness:
+        analysis = engine.measure_faithfulness(analysis)
+    return analysis.insist(wish=options.failing_maps)
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -118,10 +120,18 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--faithfulness", action="store_true", help="test whether the map marks what the score relied on"
     )
+    parser.add_argument(
+        "--failing-maps", action="store_true", help="write overlays of maps that failed their test, too"
+    )
     parser.add_argument("--slice", type=int, metavar="N", help="which slice, from 1, of a file that holds several")
     parser.add_argument("--override", action="store_true", help="score what the input check rejects, and say so")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
-    parser.add_argument("--overlay", type=Path, metavar="FOLDER", help="also write the overlays there as PNG")
+    parser.add_argument(
+        "--overlay",
+        type=Path,
+        metavar="FOLDER",
+        help="also write overlays there as PNG, but of no map that is blank or failed its test",
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,6 @@
 """The only orchestrator: slice → gate → model input → one forward pass → probabilities and activation maps.
 
-OpenVINO is imported when the first model is loaded; TensorFlow only for explanations that need gradients.
+OpenVINO is imported when the first model is loaded; TensorFlow only for the explanation that needs gradients.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Engine:
     def must_load(self, model: str, method: str) -> bool:
         """Whether an explanation by ``method`` has to wait until TensorFlow and Keras' own model are loaded."""
         asked = [loaded for name, loaded in self._loaded.items() if model in (ALL, name)]
-        return method != DEFAULT_METHOD and not all(loaded.has_gradients for loaded in asked)
+        return get_method(method).gradients and not all(loaded.has_gradients for loaded in asked)
 
     def warm_up(self) -> None:
         """Load every model that can be loaded, so that the first analysis does not wait for it."""
@@ -267,14 +267,13 @@ def _maps(
     frame, maps = frame_of(anatomy, models[0].spec), []  # all models share one input
     for place, (loaded, prediction, output) in enumerate(zip(models, predictions, outputs, strict=True)):
         label = prediction.label if target == PREDICTED else target
-        if method == DEFAULT_METHOD:
-            own = loaded.gradcam(output, label)
-        else:
-            own = loaded.explain(picture, label, method, progress and _part(progress, place, len(models)))
-        values = frame.to_slice(own, anatomy.grey.shape) * anatomy.cavity
+        own = loaded.explain(picture, output, label, method, progress and _part(progress, place, len(models)))
+        # Coarse feature maps reach beyond what the model was given, which says nothing about the slice there.
+        values = np.where(anatomy.cavity, frame.to_slice(own, anatomy.grey.shape), np.float32(0))
         peak, total = float(values.max()), float(values.sum())
         inside = float(values[anatomy.lungs].sum()) / total if total and anatomy.small_lungs.any() else None
-        maps.append(ActivationMap(loaded.spec.name, method, label, values / peak if peak else values, inside))
+        values = values / peak if peak else values
+        maps.append(ActivationMap(loaded.spec.name, method, label, values, inside, region=anatomy.cavity))
     return tuple(maps)
 
 

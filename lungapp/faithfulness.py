@@ -33,29 +33,27 @@ def measure(
 
     Parameters
     ----------
-    picture : (size, size, 1) float32 in [0, 1], a model's input, 0 outside the body.
+    picture : (size, size, 1) float32 in [0, 1], a model's input, 0 outside what it is given of the slice.
     values : (size, size) float32, at least 0: the map on that picture.
     score : pictures (n, size, size, 1) float32 → probabilities (n,) of the map's target.
     seed : of the other parts' places; the same seed gives the same figures.
 
     Returns
     -------
-    None for a blank map. Where a map is hot, but nowhere inside the body, its share and every fall are 0.
+    None for a map that colours nothing of what the model was given.
     """
-    body = filled((picture[..., 0] > 0).astype(np.uint8))
-    if not values.any():
-        return None
-    area = min(round(TENTH * body.sum()), int((values[body] > 0).sum()))
+    region = filled((picture[..., 0] > 0).astype(np.uint8))
+    area = min(round(TENTH * region.sum()), int((values[region] > 0).sum()))
     if not area:
-        return Faithfulness(0.0, float(score(picture[None])[0]), 0.0, (0.0,) * REPEATS)
+        return None
     random = np.random.default_rng(seed)
-    hottest = _hottest(values, body, area, random)
-    others = [_hottest(_moved(values, random), body & ~hottest, area, random) for _ in range(REPEATS)]
-    blurred = _blurred(picture[..., 0], body)
-    changed = [np.where(mask, blurred, picture[..., 0]) for mask in (np.zeros_like(body), hottest, *others)]
+    hottest = _hottest(values, region, area, random)
+    others = [_hottest(_moved(values, random), region & ~hottest, area, random) for _ in range(REPEATS)]
+    blurred = _blurred(picture[..., 0], region)
+    changed = [np.where(mask, blurred, picture[..., 0]) for mask in (np.zeros_like(region), hottest, *others)]
     probability, *covered = (float(p) for p in score(np.stack(changed)[..., None]))
     hottest_fall, *random_falls = (probability - p for p in covered)
-    return Faithfulness(area / int(body.sum()), probability, hottest_fall, tuple(random_falls))
+    return Faithfulness(area / int(region.sum()), probability, hottest_fall, tuple(random_falls))
 
 
 def _hottest(values: np.ndarray, where: np.ndarray, area: int, random: np.random.Generator) -> np.ndarray:
@@ -79,13 +77,13 @@ def _smooth_noise(shape: tuple[int, ...], random: np.random.Generator) -> np.nda
     return (noise - noise.max()) / (np.ptp(noise) + 1e-6) - 1e-3
 
 
-def _blurred(grey: np.ndarray, body: np.ndarray) -> np.ndarray:
-    """The body blurred until no nodule or vessel is left, without the black around it bleeding in.
+def _blurred(grey: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The region blurred until no nodule or vessel is left, without the black around it bleeding in.
 
     A blur keeps the local mean (Fong and Vedaldi 2017): lung stays about as dark as lung. One flat grey would draw a
     dense patch with edges into the lung, which a model may well take for a mass.
     """
-    weight = body.astype(np.float32)
+    weight = region.astype(np.float32)
     sigma = BLUR * grey.shape[0]
     total = cv2.GaussianBlur(grey * weight, (0, 0), sigma)
-    return np.where(body, total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6), 0).astype(np.float32)
+    return np.where(region, total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6), 0).astype(np.float32)

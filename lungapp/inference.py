@@ -12,10 +12,12 @@ import numpy as np
 
 from lungapp.batching import Batcher
 from lungapp.cards import checked_weights
+from lungapp.methods import get_method
 from lungapp.registry import ModelSpec
 from lungapp.results import Prediction
 from lungapp.runtime import Graph, fastest, open_graphs
-from lungapp.saliency import class_weights, gradcam, shares
+from lungapp.saliency import ONE_PASS, class_weights, shares
+from lungapp.saliency.scorecam import scorecam
 from lungapp.weights_io import read_tensors
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class LoadedModel:
 
     @property
     def model(self) -> keras.Model:
-        """The same network in Keras, for the methods that need gradients; TensorFlow is imported on its first use."""
+        """The same network in Keras, for what needs gradients; TensorFlow is imported on its first use."""
         from lungapp.models import load_model
 
         with self._lock:
@@ -96,29 +98,32 @@ class LoadedModel:
         index = self.card.labels.index(label)
         return np.array([self.predict(output.logits).probabilities[index] for output in self.run_batch(pictures)])
 
-    def gradcam(self, output: Output, label: str) -> np.ndarray:
-        """(rows, columns) float32: one-pass Grad-CAM for ``label``, at the feature maps' resolution."""
-        index = self.card.labels.index(label)
-        return gradcam(output.features, self._class_weights[:, index] @ shares(output.finer)[index])
-
     def explain(
-        self, picture: np.ndarray, label: str, method: str, progress: Callable[[float], None] | None = None
+        self,
+        picture: np.ndarray,
+        output: Output,
+        label: str,
+        method: str,
+        progress: Callable[[float], None] | None = None,
     ) -> np.ndarray:
-        """(rows, columns) float32: the map of ``label`` by a method that asks the model again; see `many_pass.explain`.
+        """(rows, columns) float32, at least 0: the map of ``label``, at the feature maps' resolution or the picture's.
 
-        ``picture`` is (size, size, 1) float32.
+        ``picture`` is (size, size, 1) float32 and ``output`` what `run` gave for it; ``progress`` is told the share
+        done, in (0, 1], by the slow methods. Raises `UnknownMethod`.
         """
-        from lungapp.saliency.many_pass import explain  # tf-keras-vis: only for those who ask for it
+        index = self.card.labels.index(label)
+        if method in ONE_PASS:
+            return ONE_PASS[method](output.features, self._class_weights[:, index] @ shares(output.finer)[index])
+        if method == "scorecam":
+            return scorecam(picture, output.features, index, self._logits, progress)
+        if get_method(method).gradients:
+            from lungapp.saliency.smoothgrad import smoothgrad  # TensorFlow: only for those who ask for it
 
-        return explain(
-            self.model,
-            self.spec.target_layer,
-            lambda pictures: np.stack([output.logits for output in self.run_batch(pictures)]),
-            picture,
-            self.card.labels.index(label),
-            method,
-            progress,
-        )
+            return smoothgrad(self.model, picture, index, progress)
+        raise ValueError(f"Expected a method with a way to make it. Received: {method!r}")
+
+    def _logits(self, pictures: np.ndarray) -> np.ndarray:
+        return np.stack([output.logits for output in self.run_batch(pictures)])
 
 
 def _outputs(graph: Graph, pictures: np.ndarray) -> list[Output]:

@@ -10,12 +10,16 @@ from lungapp.texts import mark
 
 @dataclass(frozen=True)
 class Method:
-    """One way to explain: its code ``name``, its ``title``, a ``sentence`` for clinicians, whether it takes seconds."""
+    """One way to explain: its code ``name``, its ``title``, and a ``sentence`` for clinicians.
+
+    ``slow`` ones take seconds; ``gradients`` says that it needs those, and with them Keras' own model and TensorFlow.
+    """
 
     name: str
     title: str
     sentence: str
     slow: bool = False
+    gradients: bool = False
 
 
 METHODS: tuple[Method, ...] = (
@@ -28,7 +32,7 @@ METHODS: tuple[Method, ...] = (
         "gradcam_plus_plus",
         mark("Grad-CAM++"),
         mark(
-            "Like Grad-CAM, without what speaks against the class; in these models it hardly differs between classes."
+            "Like Grad-CAM, without what speaks against the class; in these models it comes to the same as Layer-CAM."
         ),
     ),
     Method(
@@ -40,19 +44,20 @@ METHODS: tuple[Method, ...] = (
     Method(
         "layercam",
         "Layer-CAM",
-        mark(
-            "Weighs every place on its own and colours only what speaks for the class, so it marks places more closely."
-        ),
+        mark("Colours whatever speaks for the class, even where more speaks against it; it comes with the score too."),
     ),
     Method(
         "smoothgrad",
         "SmoothGrad",
         mark("Marks the pixels that the score reacts to most, for or against the class, averaged over noisy copies."),
         slow=True,
+        gradients=True,
     ),
 )
 
-DEFAULT_METHOD = METHODS[0].name
+DEFAULT_METHOD = "gradcam"
+"""The explanation that page, API and command line give unless another is asked for: the one whose maps pass their test
+most often on held-out slices, by the table in docs/maps.md (`benchmarks.maps`)."""
 
 
 def get_method(name: str) -> Method:

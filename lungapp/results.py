@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -70,8 +70,8 @@ class Faithfulness:
     """What becomes of the target's probability when parts of the slice are blurred away (`lungapp.faithfulness`).
 
     ``probability`` is that of the slice as it is. ``hottest_fall`` is how far it falls with the hottest ``share`` of
-    the body blurred, ``random_falls`` how far with other parts of the same size, one each; negative where it rises.
-    ``share`` is a tenth, or less where the map colours less; 0 where it colours nothing inside the body.
+    what the model was given blurred, ``random_falls`` how far with other parts of the same size, one each; negative
+    where it rises. ``share`` is a tenth, or less where the map colours less.
     """
 
     share: float
@@ -89,7 +89,8 @@ class Faithfulness:
         """Whether the map marks what the score relied on: the hottest part counts for more than every other part, and
         for at least `LEAST_FALL` of the probability.
         """
-        return self.hottest_fall > max(self.random_falls) and self.hottest_fall >= LEAST_FALL * self.probability
+        far_enough = self.hottest_fall >= LEAST_FALL * self.probability
+        return bool(self.hottest_fall > max(self.random_falls) and far_enough)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +101,8 @@ class ActivationMap:
     ``inside_lungs`` is the share of its total that falls inside the lungs, or None where no lungs were found or the
     map is blank. A ``blank`` map has no positive evidence for its target anywhere: all values are 0.
     ``faithfulness`` is None where it was not measured, and for a blank map, which has no hottest part.
+    ``region`` is (rows, columns) bool, what of the slice the model was given, outside which all values are 0; None
+    where that is all of it. ``insisted`` says that someone wants to see the map even where it failed its test.
     """
 
     model: str
@@ -108,10 +111,24 @@ class ActivationMap:
     values: np.ndarray
     inside_lungs: float | None
     faithfulness: Faithfulness | None = None
+    region: np.ndarray | None = None
+    insisted: bool = False
 
     @property
     def blank(self) -> bool:
         return not self.values.any()
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether it passed its test, so that it marks what the score relied on; None where it was not tested."""
+        return self.faithfulness.supported if self.faithfulness else None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether pictures show it: not where it failed its test, unless someone insisted. The one rule for page,
+        reports, API and command line.
+        """
+        return not self.blank and (self.insisted or self.holds is not False)
 
 
 class Scored:
@@ -157,6 +174,18 @@ class Analysis(Scored):
     model_input: np.ndarray | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
     overridden: bool = False
+
+    @property
+    def drawn_maps(self) -> tuple[ActivationMap, ...]:
+        """The maps that pictures show (`ActivationMap.drawn`)."""
+        return tuple(item for item in self.maps if item.drawn)
+
+    def insist(self, model: str | None = None, wish: bool = True) -> Analysis:
+        """The same with the maps of ``model``, or all of them, to be shown even where they failed their test, or not
+        any more where ``wish`` is False.
+        """
+        maps = (replace(item, insisted=wish) if model in (None, item.model) else item for item in self.maps)
+        return replace(self, maps=tuple(maps))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from lungapp.cards import ModelCard
 from lungapp.errors import UnknownTarget, WeightsMissing
-from lungapp.methods import get_method
+from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import to_input
 from lungapp.quality import assess
 from lungapp.registry import LABELS, MODELS, get_spec
@@ -84,7 +84,7 @@ class FakeEngine:
         item: Slice,
         model: str = "advanced_cnn",
         target: str = "predicted",
-        method: str = "gradcam",
+        method: str = DEFAULT_METHOD,
         override: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> Analysis:
@@ -111,10 +111,10 @@ class FakeEngine:
         return Analysis(item, quality, model, predictions, maps, ensemble, given, timings, overridden)
 
     def measure_faithfulness(self, analysis: Analysis) -> Analysis:
-        """The default method's maps mark what counted, the others' do not."""
+        """The default method's maps hold, the others' do not."""
         maps = []
         for found in analysis.maps:
-            fall = 0.52 if found.method == "gradcam" else 0.01
+            fall = 0.52 if found.method == DEFAULT_METHOD else 0.01
             tested = None if found.blank else Faithfulness(0.1, 0.93, fall, (0.02, 0.04))
             maps.append(replace(found, faithfulness=tested))
         return replace(analysis, maps=tuple(maps))
@@ -176,10 +176,10 @@ def _explain(item: Slice, prediction: Prediction, target: str, method: str) -> A
     rows, columns = np.mgrid[0 : item.rows, 0 : item.columns]
     distance = (rows / item.rows - 0.3) ** 2 + (columns / item.columns - 0.3) ** 2
     values = np.exp(-distance / 0.02).astype(np.float32)
-    label = prediction.label if target == "predicted" else target
+    label, region = prediction.label if target == "predicted" else target, np.ones((item.rows, item.columns), bool)
     if label == "benign" and prediction.model == "basic_cnn":
-        return ActivationMap(prediction.model, method, label, np.zeros_like(values), None)
-    return ActivationMap(prediction.model, method, label, values / values.max(), 0.72)
+        return ActivationMap(prediction.model, method, label, np.zeros_like(values), None, region=region)
+    return ActivationMap(prediction.model, method, label, values / values.max(), 0.72, region=region)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def test_nothing_of_the_page_loads_tensorflow(module):
     assert fresh(code) == "[]"
 
 
-NEED_TENSORFLOW = {"lungapp.models", "lungapp.saliency.many_pass"}
+NEED_TENSORFLOW = {"lungapp.models", "lungapp.saliency.smoothgrad"}
 NEED_RAY = {"lungapp.replicas.router"}
 
 

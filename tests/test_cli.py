@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from lungapp.__main__ import main
+from lungapp.engine import Engine
 from lungapp.registry import LABELS
+from lungapp.results import Faithfulness
 from tests.conftest import EXAMPLES
 
 
@@ -78,6 +81,20 @@ def test_overlays_are_written(tmp_path, capsys):
     with Image.open(tmp_path / "new" / "phantom-mass-basic_cnn.png") as picture:
         assert picture.size == (512, 512)
         assert picture.mode == "RGB"
+
+
+def test_an_overlay_of_a_map_that_failed_its_test_is_written_on_demand_alone(tmp_path, monkeypatch):
+    class Failing(Engine):
+        def measure_faithfulness(self, analysis):
+            failed = Faithfulness(0.1, 0.9, 0.0, (0.1,))
+            return replace(analysis, maps=tuple(replace(map_, faithfulness=failed) for map_ in analysis.maps))
+
+    monkeypatch.setattr("lungapp.__main__.Engine", Failing)
+    arguments = [MASS, "--model", "basic_cnn", "--overlay", str(tmp_path), "--faithfulness"]
+    assert main(arguments) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert main([*arguments, "--failing-maps"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["phantom-mass-basic_cnn.png"]
 
 
 def test_a_model_without_weights_is_named(toy_weights, tmp_path, monkeypatch, capsys):

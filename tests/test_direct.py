@@ -55,7 +55,12 @@ def without_times(report: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "options",
-    [{"model": "resnet50"}, {"model": "all", "target": "benign"}, {"model": "basic_cnn", "faithfulness": True}],
+    [
+        {"model": "resnet50"},
+        {"model": "all", "target": "benign"},
+        {"model": "basic_cnn", "faithfulness": True},
+        {"method": "layercam", "faithfulness": True, "failing_maps": True},
+    ],
 )
 def test_the_answer_is_that_of_the_other_endpoint(address: str, options: dict[str, Any]) -> None:
     report, overlay = Client(address, verbose=False).predict(

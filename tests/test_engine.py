@@ -10,6 +10,7 @@ import pytest
 
 from lungapp.engine import Engine
 from lungapp.errors import UnknownMethod, UnknownModel, UnknownTarget, WeightsMissing
+from lungapp.methods import METHODS
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS
 from lungapp.slices import Slice
@@ -36,6 +37,22 @@ def test_one_model(engine, thorax, spec):
     assert analysis.timings_ms["total"] >= analysis.timings_ms["forward"] > 0
     assert analysis.ensemble is None
     assert analysis.agreement is None
+
+
+@pytest.mark.parametrize("method", [method.name for method in METHODS])
+def test_nothing_is_coloured_outside_what_the_model_was_given(engine, thorax, method):
+    """Coarse feature maps reach beyond it: without the cut the test would find colour there."""
+    found = engine.analyse(thorax, "basic_cnn", "malignant", method).maps[0]
+    assert found.region.shape == found.values.shape
+    assert 0 < found.region.sum() < found.region.size
+    assert found.values[found.region].any()
+    assert not found.values[~found.region].any()
+    assert found.values.max() == pytest.approx(1), "scaled after the cut"
+
+
+def test_of_a_picture_without_a_body_all_is_given(engine):
+    dark = Slice(np.full((64, 64), -1000.0), "HU")
+    assert engine.analyse(dark, "basic_cnn", override=True).maps[0].region.all()
 
 
 @pytest.mark.parametrize("target", LABELS)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
+from lungapp.methods import DEFAULT_METHOD
 from lungapp.reading import Limits
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES
@@ -89,7 +90,7 @@ def file_data(path: str, **rest: Any) -> dict[str, Any]:
 
 def analyse(client: httpx.Client, file: Any) -> tuple[int, str]:
     """Status and body of the call, and of its answer where it was let in."""
-    data = [file, "resnet50", "predicted", "gradcam", False, 0, False]
+    data = [file, "resnet50", "predicted", DEFAULT_METHOD, False, 0, False, False]
     answer = client.post(f"{API}/call/analyse", json={"data": data})
     if answer.status_code != 200:
         return answer.status_code, answer.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from scipy import ndimage
 
 from examples import make_examples
 from examples.drawing import FIELD_MM
+from examples.head import head
 from examples.phantoms import OUTSIDE_FIELD, phantom
+from lungapp.quality import assess
+from lungapp.reading import read_slice
 
 EXAMPLES = Path(make_examples.__file__).parent
 SIZE = 256
@@ -114,6 +118,29 @@ def test_committed_pictures_are_what_the_script_makes(name: str) -> None:
     committed = cv2.imread(str(EXAMPLES / f"{name}.png"), cv2.IMREAD_UNCHANGED)
     assert committed.shape == (512, 512) and committed.dtype == np.uint8
     assert differing(expected, committed) < 0.001
+
+
+@pytest.mark.parametrize("name", make_examples.RECIPES)
+def test_the_truth_says_where_the_lesion_lies(name: str) -> None:
+    lesion, seed = make_examples.RECIPES[name]
+    truth = json.loads((EXAMPLES / "truth.json").read_text(encoding="utf-8"))[f"{name}.png"]
+    assert truth["lesion"] == lesion
+    if lesion is None:
+        return
+    change = made(lesion, seed) - made(None, seed) > make_examples.SOLID
+    top, left, rows, columns = truth["box"]
+    inside = change[top : top + rows, left : left + columns]
+    assert inside.mean() > 0.55, "the box is full of lesion"
+    assert inside.sum() > 0.75 * change.sum(), "and little of it lies outside"
+    across = 2 * np.sqrt(change.sum() / np.pi) * FIELD_MM / 512
+    assert truth["millimetres"] == pytest.approx(across, rel=0.15)
+
+
+def test_the_committed_head_is_what_the_script_makes_and_no_chest() -> None:
+    expected = make_examples.to_grey(head(), make_examples.HEAD_WINDOW).astype(int)
+    committed = cv2.imread(str(EXAMPLES / "head.png"), cv2.IMREAD_UNCHANGED)
+    assert differing(expected, committed) < 0.001
+    assert assess(read_slice(EXAMPLES / "head.png")).verdict == "reject"
 
 
 def test_committed_dicom_reads_to_the_phantoms_hounsfield_units() -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lungapp import turns
+from lungapp.methods import DEFAULT_METHOD
 from lungapp.reading import dicom, read_slice
 from lungapp.slices import Slice
 from lungapp.turns import in_turn
@@ -20,7 +21,7 @@ from tests.fakes import FakeEngine
 from tests.reading.files import encode, write_chest
 
 TOGETHER = 4
-ASKED = ("basic_cnn", "predicted", "gradcam", False, False)
+ASKED = ("basic_cnn", "predicted", DEFAULT_METHOD, False, False, False)
 
 
 class Watched:

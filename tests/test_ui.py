@@ -18,6 +18,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from lungapp.errors import WeightsMissing
+from lungapp.methods import DEFAULT_METHOD
 from lungapp.reading import Limits, read_slice
 from lungapp.registry import MODELS
 from lungapp.rendering import render_grey
@@ -66,8 +67,10 @@ def test_only_the_endpoints_for_programs_are_public(client: Client) -> None:
         "override",
         "slice_number",
         "faithfulness",
+        "failing_maps",
     ]
-    assert [entry["parameter_default"] for entry in parameters][2:] == ["predicted", "gradcam", False, 0, False]
+    defaults = [entry["parameter_default"] for entry in parameters]
+    assert defaults[2:] == ["predicted", DEFAULT_METHOD, False, 0, False, False]
 
 
 @pytest.mark.parametrize("model", [spec.name for spec in MODELS])
@@ -88,7 +91,22 @@ def test_analyse_by_another_method_and_with_its_test(client: Client) -> None:
     result, _ = call(client, PHANTOM, method="scorecam", faithfulness=True)
     assert result["activation"]["method"] == "scorecam"
     assert result["activation"]["faithfulness"]["supported"] is False
-    assert call(client, PHANTOM)[0]["activation"]["faithfulness"] is None
+    assert (result["activation"]["tested"], result["activation"]["holds"]) == (True, False)
+    untested = call(client, PHANTOM)[0]["activation"]
+    assert (untested["tested"], untested["holds"], untested["faithfulness"]) == (False, None, None)
+
+
+def test_a_map_that_failed_its_test_is_not_in_the_overlay_unless_asked_for(client: Client) -> None:
+    grey = render_grey(read_slice(PHANTOM))
+
+    def coloured(**asked: object) -> bool:
+        _, overlay = call(client, PHANTOM, **asked)
+        return not np.array_equal(np.asarray(Image.open(overlay).convert("RGB")), grey)
+
+    assert not coloured(method="scorecam", faithfulness=True)
+    assert coloured(method="scorecam", faithfulness=True, failing_maps=True)
+    assert coloured(method="scorecam"), "untested, which the report says"
+    assert coloured(faithfulness=True)
 
 
 def test_analyse_with_all_models(client: Client) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import re
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -15,15 +17,15 @@ import pytest
 from PIL import Image
 
 from lungapp.errors import UnreadableInput
-from lungapp.methods import METHODS
+from lungapp.methods import DEFAULT_METHOD, METHODS
 from lungapp.reading import Limits, read_slice
 from lungapp.registry import LABELS, MODELS
 from lungapp.results import ActivationMap, Faithfulness, Prediction
 from lungapp.slices import Slice, SliceInfo
 from lungapp.ui import EXAMPLES, figures, messages, models, panels, viewer, words
 from lungapp.ui.about import after
-from lungapp.ui.analyse import OTHER_FILE, OTHER_MODEL, _analyser
-from lungapp.ui.examples import find_examples
+from lungapp.ui.analyse import OTHER_FILE, OTHER_MODEL, _analyser, _linked, _switched
+from lungapp.ui.examples import DESCRIPTIONS, Description, find_examples, recognise
 from lungapp.ui.language import speaking, unbroken
 from lungapp.ui.opened import close, open_upload
 from tests.fakes import BrokenEngine, FakeEngine, make_card
@@ -156,20 +158,21 @@ def map_tested(probability: float, hottest: float, others: tuple[float, ...], sh
     [
         (
             map_tested(0.93, 0.52, (0.02, 0.04)),
-            "Blurring the hottest tenth of the body lowers the malignant probability from 93 % to 41 %; blurring other "
-            "parts of the same size lowers it to 90 % on average. The map marks what this model relied on.",
+            "Blurring the hottest tenth of what the model saw lowers the malignant probability from 93 % to 41 %; "
+            "blurring other parts of the same size lowers it to 90 % on average. The map marks what this model relied "
+            "on.",
         ),
         (
             map_tested(0.62, 0.15, (0.0, 0.22)),
-            "Blurring the hottest tenth of the body lowers the malignant probability from 62 % to 47 %; blurring other "
-            "parts of the same size lowers it to 51 % on average, one of them to 40 %. The map does not mark what this "
-            "model relied on: do not rely on this map.",
+            "Blurring the hottest tenth of what the model saw lowers the malignant probability from 62 % to 47 %; "
+            "blurring other parts of the same size lowers it to 51 % on average, one of them to 40 %. The map does not "
+            "mark what this model relied on: do not rely on this map.",
         ),
         (
             map_tested(0.5, -0.1, (-0.2, 0.2), share=0.03),
-            "Blurring the coloured 3 % of the body raises the malignant probability from 50 % to 60 %; blurring other "
-            "parts of the same size leaves it at 50 % on average. The map does not mark what this model relied on: do "
-            "not rely on this map.",
+            "Blurring the coloured 3 % of what the model saw raises the malignant probability from 50 % to 60 %; "
+            "blurring other parts of the same size leaves it at 50 % on average. The map does not mark what this model "
+            "relied on: do not rely on this map.",
         ),
     ],
 )
@@ -177,24 +180,57 @@ def test_what_a_map_is_worth_is_said_in_words(item: ActivationMap, text: str) ->
     assert words.faithfulness(item) == text
     shown = viewer.tested([item])
     assert ("la-supported" in shown) == item.faithfulness.supported
-    assert words.TESTING not in shown
 
 
-def test_a_map_outside_the_body_is_said_to_be() -> None:
-    text = words.faithfulness(map_tested(0.5, 0.0, (0.0,), share=0.0))
-    assert text == "Everything coloured lies outside the body. Do not rely on this map."
+SMALL = Slice(np.zeros((4, 4)), "grey")
 
 
-def test_a_map_that_is_being_tested_says_so_and_a_blank_one_that_it_is_blank() -> None:
+def test_a_map_is_not_shown_before_it_was_tested() -> None:
     untested = replace(map_tested(0.9, 0.5, (0.1,)), faithfulness=None)
-    assert words.faithfulness(untested) == ""
-    assert words.TESTING in viewer.tested([untested], testing=True)
-    assert viewer.tested([untested]) == ""
-    blank = replace(untested, values=np.zeros((4, 4), np.float32), inside_lungs=None)
-    assert viewer.tested([blank], testing=True) == ""
-    shown = viewer.pictures(Slice(np.zeros((4, 4)), "grey"), [blank])
-    assert "nothing is coloured" in shown
-    assert "<svg" not in shown, "and nothing has a contour"
+    shown = viewer.pictures(SMALL, [untested], testing=True)
+    assert words.TESTING in shown
+    assert "la-heat" not in shown
+    assert 'data-do="layout"' not in shown, "nothing to lay out"
+    assert viewer.tested([untested]) == words.faithfulness(untested) == ""
+
+
+def test_a_blank_map_says_that_it_is_blank_whether_tested_or_not() -> None:
+    blank = ActivationMap("resnet50", "gradcam", "malignant", np.zeros((4, 4), np.float32), None)
+    for testing in (False, True):
+        shown = viewer.pictures(SMALL, [blank], testing=testing)
+        assert "nothing is coloured" in shown
+        assert "<svg" not in shown, "and nothing has a contour"
+        assert "data-map" not in shown, "there is nothing to offer"
+    assert viewer.tested([blank]) == ""
+
+
+def test_a_map_that_failed_its_test_is_offered_and_not_shown() -> None:
+    failed = map_tested(0.9, 0.0, (0.1,))
+    shown = viewer.pictures(SMALL, [failed])
+    assert words.NO_MAP in shown
+    assert 'data-map="resnet50"' in shown
+    assert words.SHOW_FAILED in shown
+    assert "la-heat" not in shown
+    insisted = viewer.pictures(SMALL, [replace(failed, insisted=True)])
+    assert "la-heat" in insisted
+    assert words.INSISTED in insisted
+    assert words.HIDE_FAILED in insisted
+    assert words.NO_MAP not in insisted
+
+
+def test_beside_one_another_only_the_maps_that_hold_are_shown() -> None:
+    falls = zip(MODELS, (0.5, 0.0, 0.0), strict=True)
+    maps = [replace(map_tested(0.9, fall, (0.1,)), model=spec.name) for spec, fall in falls]
+    shown = viewer.pictures(SMALL, maps)
+    assert shown.count("la-heat") == 1
+    assert re.findall('data-map="([^"]+)"', shown) == ["resnet50", "advanced_cnn"]
+
+
+def test_no_text_of_a_map_calls_it_the_lesion() -> None:
+    """A map shows attention; what it is not may be said."""
+    texts = [viewer.pictures(SMALL, [map_]) for map_ in (map_tested(0.9, 0.5, (0.1,)), map_tested(0.9, 0.0, (0.1,)))]
+    texts += [viewer.tested([map_tested(0.9, 0.5, (0.1,))]), *(method.sentence for method in METHODS)]
+    assert not [text for text in texts if "lesion" in text.replace(words.RELATIVE, "")]
 
 
 class FaultyTest(FakeEngine):
@@ -203,15 +239,47 @@ class FaultyTest(FakeEngine):
 
 
 def test_a_fault_of_the_test_leaves_the_answer(caplog: pytest.LogCaptureFixture) -> None:
-    answer = _analyser(FaultyTest(), {})
-    opened = open_upload([PHANTOM], LIMITS)
-    first, second = answer(opened, 1, "advanced_cnn", "predicted", "gradcam", "")
-    close(opened)
+    first, second = answers_of(FaultyTest())
     assert "Malignant" in first[0]
-    assert second[:2] == (gr.skip(), gr.skip()), "answer and pictures stay as they are"
-    assert words.TESTING in first[2]
-    assert second[2] == ""
+    assert second[0] == gr.skip(), "the answer stays as it is"
+    assert "la-heat" not in second[1]
+    assert words.UNTESTED in second[2]
+    assert second[6].analysis.maps == (), "no report has a map that was not tested"
     assert "secret" not in caplog.text
+
+
+def answers_of(engine: FakeEngine, method: str = DEFAULT_METHOD, model: str = "advanced_cnn") -> list[tuple]:
+    opened = open_upload([PHANTOM], LIMITS)
+    answers = list(_analyser(engine, {})(opened, 1, model, "predicted", method, ""))
+    close(opened)
+    return answers
+
+
+def test_the_answer_is_there_at_once_and_the_map_once_it_passed_its_test() -> None:
+    first, second = answers_of(FakeEngine())
+    assert "Malignant" in first[0]
+    assert words.TESTING in first[1]
+    assert "la-heat" not in first[1]
+    assert first[6] is None, "nothing to take away before"
+    assert "la-heat" in second[1]
+    assert "la-supported" in second[2]
+    assert second[6].analysis.maps[0].holds
+
+
+def test_a_map_that_failed_is_shown_and_hidden_again_on_demand_in_page_and_reports() -> None:
+    *_, second = answers_of(FakeEngine(), "layercam", "all")
+    ready = second[6]
+    assert ready.analysis.drawn_maps == ()
+    click = SimpleNamespace(model="resnet50")
+    pictures, tested, shown, *_ = _switched(ready, click)
+    assert pictures.count("la-heat") == 1
+    assert "la-unsupported" in tested
+    assert [map_.model for map_ in shown.analysis.drawn_maps] == ["resnet50"]
+    pictures, _, hidden, *_ = _switched(shown, click)
+    assert "la-heat" not in pictures
+    assert hidden.analysis.drawn_maps == ()
+    for stale in (_switched(None, click), _switched(ready, SimpleNamespace(model="x"))):
+        assert all(value == gr.skip() for value in stale)
 
 
 def test_every_method_has_a_title_and_a_sentence() -> None:
@@ -285,16 +353,48 @@ def test_examples_are_labelled_and_damaged_ones_left_out(tmp_path: Path) -> None
     picture(tmp_path / "real" / "benign.png", gradient)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "notes.md").write_text("no slice")
-    titles = [example.title for example in find_examples(tmp_path)]
-    assert titles == ["Clear (synthetic)", "Benign (real)"]
-    thumbnail = find_examples(tmp_path)[0].thumbnail
-    assert thumbnail.startswith("data:image/png;base64,")
+    picture(tmp_path / "real" / "held-out-normal.png", gradient)
+    picture(tmp_path / "phantom-mass.png", gradient)
+    mass, clear, benign, normal = find_examples(tmp_path)
+    assert (mass.title, clear.title, benign.title) == ("Mass (synthetic)", "Clear (synthetic)", "Benign (real)")
+    assert clear.thumbnail.startswith("data:image/png;base64,")
+    assert "without a lesion" in clear.note()
+    assert benign.note() == mass.note() == "", "of what nobody measured nothing is claimed"
+    assert "a case labelled normal, held out" in normal.note()
     assert find_examples(tmp_path / "nowhere") == []
+
+
+def test_every_shipped_example_has_its_truth_and_the_page_says_it() -> None:
+    examples = {example.path.name: example for example in find_examples(EXAMPLES)}
+    truth = json.loads((EXAMPLES / "truth.json").read_text())
+    assert list(examples)[: len(DESCRIPTIONS)] == [description.file for description in DESCRIPTIONS]
+    assert f"a mass of {truth['phantom-mass.png']['millimetres']} mm" in examples["phantom-mass.png"].note()
+    assert all(examples[description.file].truth and description.shows for description in DESCRIPTIONS)
+
+
+@pytest.mark.parametrize("name", ["phantom-mass.png", "head.png"])
+def test_an_example_is_recognised_by_its_bytes(tmp_path: Path, name: str) -> None:
+    examples = find_examples(EXAMPLES)
+    copy = tmp_path / "other name"
+    copy.write_bytes((EXAMPLES / name).read_bytes())
+    assert recognise(examples, [copy]).path.name == name
+    copy.write_bytes((EXAMPLES / name).read_bytes() + b" ")
+    assert recognise(examples, [copy]) is None
+    assert recognise(examples, []) is None
+    assert recognise(examples, [EXAMPLES / name, copy]) is None
+
+
+def test_an_example_may_name_the_model_to_ask(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", np.tile(np.arange(200, dtype=np.uint8), (200, 1)))
+    examples = find_examples(tmp_path, [Description("a.png", "A", "Known.", "Shown.", model="all")])
+    file, model, answer = _linked(examples, "a")
+    assert (file, model, answer) == ([str(tmp_path / "a.png")], "all", gr.skip())
 
 
 def test_the_overlay_layer_blends_as_the_overlay_does() -> None:
     item = read_slice(PHANTOM)
-    activation = FakeEngine().analyse(item, "advanced_cnn").maps[0]
+    engine = FakeEngine()
+    activation = engine.measure_faithfulness(engine.analyse(item, "advanced_cnn")).maps[0]
     text = viewer.pictures(item, [activation])
     assert text.count("<img") == 4, "slice, slice below the layer, layer, colour bar"
     assert text.count('alt=""') == 1, "only the layer is without words of its own"

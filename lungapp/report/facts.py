@@ -107,15 +107,27 @@ def labels_of(analysis: Analysis) -> tuple[str, ...]:
     return analysis.prediction.labels if analysis.prediction else ()
 
 
-def targets_of(analysis: Analysis) -> str:
-    """The class that the maps speak for, in words."""
-    targets = {item.target for item in analysis.maps}
+def targets_of(maps: Sequence[ActivationMap]) -> str:
+    """The class that ``maps`` speak for, in words."""
+    targets = {item.target for item in maps}
     return targets.pop() if len(targets) == 1 else "the class each model predicts"
 
 
-def methods_of(analysis: Analysis) -> str:
-    """How the maps were made, in words."""
-    return ", ".join(dict.fromkeys(get_method(item.method).title for item in analysis.maps))
+def methods_of(maps: Sequence[ActivationMap]) -> str:
+    """How ``maps`` were made, in words."""
+    return ", ".join(dict.fromkeys(get_method(item.method).title for item in maps))
+
+
+def tests_of(maps: Sequence[ActivationMap]) -> str:
+    """What is known of whether ``maps``, which are drawn, mark what the models relied on: a sentence or more."""
+    failed = [title_of(item.model) for item in maps if item.holds is False]
+    if len(failed) == len(maps):
+        return "It failed its test and is drawn because someone asked for it all the same: do not rely on it."
+    if failed:
+        return f"Failed its test, drawn because someone asked for it, not to be relied on: {', '.join(failed)}."
+    if any(item.holds is None for item in maps):
+        return "It was not tested whether it marks what the score relied on."
+    return "It passed its test: it marks what the score relied on."
 
 
 def faithfulness_of(item: ActivationMap) -> str:
@@ -123,13 +135,12 @@ def faithfulness_of(item: ActivationMap) -> str:
     found = item.faithfulness
     if found is None:
         return ""
-    if not found.share:
-        return "everything that the map colours lies outside the body"
     without, elsewhere = (percent(found.probability - fall) for fall in (found.hottest_fall, found.random_fall))
     verdict = "marks" if found.supported else "does not mark"
     return (
-        f"{item.target} {percent(found.probability)}, with the hottest {100 * found.share:.0f} % of the body blurred "
-        f"{without}, with other parts blurred {elsewhere} on average: the map {verdict} what the model relied on"
+        f"{item.target} {percent(found.probability)}, with the hottest {100 * found.share:.0f} % of what it saw "
+        f"blurred {without}, with other parts blurred {elsewhere} on average: the map {verdict} what the model relied "
+        "on"
     )
 
 

@@ -100,6 +100,8 @@ def _activation(item: ActivationMap) -> dict[str, Any]:
         "target": item.target,
         "inside_lungs": None if item.inside_lungs is None else round(float(item.inside_lungs), 4),
         "blank": bool(item.blank),
+        "tested": item.faithfulness is not None,
+        "holds": item.holds,
         "faithfulness": _faithfulness(item.faithfulness) if item.faithfulness else None,
     }
 

@@ -102,8 +102,8 @@ def _verdict(page: Page, prediction: Prediction, meaning: str) -> None:
 
 
 def _pictures(page: Page, analysis: Analysis, room: float) -> None:
-    """The slice and beside it the overlay, as large as ``room`` points in height let them be."""
-    scored = bool(analysis.maps)
+    """The slice and beside it the overlay, or why there is none, as large as ``room`` points in height let them be."""
+    drawn = bool(analysis.drawn_maps)
     window = f"centre {MODEL_WINDOW.centre:.0f} HU, width {MODEL_WINDOW.width:.0f} HU"
     texts = ("Slice" + f", window {window}" * (analysis.slice.unit == "HU"), caption(analysis))
     side = min(HALF, max(room - 52, 90))
@@ -111,15 +111,18 @@ def _pictures(page: Page, analysis: Analysis, room: float) -> None:
     height, width = scale * analysis.slice.rows, scale * analysis.slice.columns
     top = page.y + 2
     pictures = [shrink(render_grey(analysis.slice), PICTURE_SIDE)]
-    pictures += [overlay(analysis, PICTURE_SIDE)] if scored else []
+    pictures += [overlay(analysis, PICTURE_SIDE)] if drawn else []
     bottom = top
     for x, pixels, text in zip((MARGIN, RIGHT), pictures, texts, strict=False):
         page.picture(x + (HALF - width) / 2, top, width, height, pixels)
         page.y = top + height + 2
         page.paragraph(x, HALF, text, 7, colour=QUIET, most=3)
         bottom = max(bottom, page.y)
+    if analysis.prediction and not drawn:
+        page.y = top
+        page.paragraph(RIGHT, HALF, caption(analysis), 8.5, colour=QUIET)
     page.y = bottom
-    if scored:
+    if drawn:
         page.text(MARGIN, top + height + 27, "Low attention", 7, colour=QUIET)
         page.picture(MARGIN + 58, top + height + 20.5, 110, 8, colour_bar())
         page.text(MARGIN + 173, top + height + 27, "High attention", 7, colour=QUIET)

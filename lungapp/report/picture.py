@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lungapp.rendering import render_colour_bar, render_grey, render_overlay, shrink, to_png
-from lungapp.report.facts import NOTICE, methods_of, targets_of, title_of, warning_of
+from lungapp.report.facts import NOTICE, methods_of, targets_of, tests_of, title_of, warning_of
 from lungapp.report.letters import font, wrap
 from lungapp.results import Analysis
 
@@ -27,14 +27,14 @@ DOTS = 72
 
 
 def overlay(analysis: Analysis, side: int = LONGEST_SIDE) -> np.ndarray:
-    """(rows, columns, 3) uint8: the slice with the mean of its maps over it, no edge longer than ``side``.
+    """(rows, columns, 3) uint8: the slice with the mean of its drawn maps over it, no edge longer than ``side``.
 
-    Without maps it is the slice alone.
+    Where no map is drawn (`ActivationMap.drawn`) it is the slice alone.
     """
     grey = shrink(render_grey(analysis.slice), side)
-    if not analysis.maps:
+    if not analysis.drawn_maps:
         return grey
-    return render_overlay(grey, shrink(np.mean([item.values for item in analysis.maps], axis=0), side))
+    return render_overlay(grey, shrink(np.mean([item.values for item in analysis.drawn_maps], axis=0), side))
 
 
 def labelled_overlay(analysis: Analysis) -> np.ndarray:
@@ -65,13 +65,29 @@ def colour_bar() -> np.ndarray:
 
 
 def caption(analysis: Analysis) -> str:
-    """What the overlay shows, in a sentence."""
-    if not analysis.maps:
+    """What the overlay shows, or why it shows no map, in a sentence or two."""
+    if not analysis.prediction:
         return "The slice as it was handed in. No model was asked."
-    blank = " Nothing speaks for it here." if all(item.blank for item in analysis.maps) else ""
+    if not analysis.drawn_maps:
+        return f"The slice alone. {_absence(analysis)}"
+    maps, among = analysis.drawn_maps, title_of(analysis.model)
+    if len(maps) < len(analysis.maps):
+        among = ", ".join(title_of(item.model) for item in maps)
     return (
-        f"Attention ({methods_of(analysis)}) of {title_of(analysis.model)} for {targets_of(analysis)}, relative to its "
-        f"highest value in this slice; not the outline of a lesion.{blank}"
+        f"Attention ({methods_of(maps)}) of {among} for {targets_of(maps)}, relative to its highest value in this "
+        f"slice; not the outline of a lesion. {tests_of(maps)}"
+    )
+
+
+def _absence(analysis: Analysis) -> str:
+    """Why a scored slice comes without a map."""
+    if not analysis.maps:
+        return "There is no map."
+    if all(item.blank for item in analysis.maps):
+        return f"Nothing in it speaks for {targets_of(analysis.maps)}, so there is no map."
+    return (
+        f"This answer has no map that holds: that for {targets_of(analysis.maps)} ({methods_of(analysis.maps)}) does "
+        "not mark what the score relied on, and is not drawn."
     )
 
 
@@ -83,14 +99,14 @@ def _band(analysis: Analysis, columns: int) -> np.ndarray:
     lines = [
         (line, colour, bold) for text, colour, bold in parts for line in wrap(text, size, columns - 2 * inset, bold)
     ]
-    bar = 1.6 * step if analysis.maps else 0.0
+    bar = 1.6 * step if analysis.drawn_maps else 0.0
     rows = int(np.ceil(len(lines) * step + 2 * inset + bar))
     figure = Figure(figsize=(columns / DOTS, rows / DOTS), dpi=DOTS, facecolor="#10181e")
     canvas = FigureCanvasAgg(figure)
     for number, (line, colour, bold) in enumerate(lines):
         y = 1 - (inset + (number + 0.8) * step) / rows
         figure.text(inset / columns, y, line, color=colour, fontproperties=font(size, bold), parse_math=False)
-    if analysis.maps:
+    if analysis.drawn_maps:
         y = (inset + 0.15 * step) / rows
         _scale(figure, (inset / columns, y), size)
     canvas.draw()

@@ -134,7 +134,7 @@ def _comments(analysis: Analysis) -> list[TextContentItem]:
     said = [(COMMENT, facts.warning_of(analysis)), (COMMENT, facts.NOTICE), (INPUT_CHECK, checked)]
     said += [(FINDING, finding.message) for finding in analysis.quality.findings]
     tested = [(facts.title_of(item.model), facts.faithfulness_of(item)) for item in analysis.maps]
-    said += [(COMMENT, f"{title}, {facts.methods_of(analysis)}: {text}") for title, text in tested if text]
+    said += [(COMMENT, f"{title}, {facts.methods_of(analysis.maps)}: {text}") for title, text in tested if text]
     said += [(COMMENT, text) for text in (*analysis.slice.info.notes, *facts.CAVEATS)]
     return [TextContentItem(name, text, relationship_type="CONTAINS") for name, text in said if text]
 

@@ -1,9 +1,9 @@
 """Activation maps: where a model's evidence for a class lies. They show attention, never "the lesion".
 
-``one_pass`` is Grad-CAM out of the forward pass itself; ``many_pass`` holds the methods that ask the model again, by
-tf-keras-vis, which is imported only when one of them is asked for.
+``one_pass`` holds the maps that come out of the forward pass itself, ``scorecam`` the one that asks the served model
+again. ``smoothgrad`` alone needs gradients, by tf-keras-vis and TensorFlow: imported only when it is asked for.
 """
 
-from lungapp.saliency.one_pass import class_weights, gradcam, shares
+from lungapp.saliency.one_pass import ONE_PASS, class_weights, gradcam, layercam, shares
 
-__all__ = ["class_weights", "gradcam", "shares"]
+__all__ = ["ONE_PASS", "class_weights", "gradcam", "layercam", "shares"]

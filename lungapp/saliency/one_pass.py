@@ -1,14 +1,21 @@
-"""Grad-CAM out of the forward pass.
+"""Maps out of the forward pass, exact and without a backward pass.
 
-Grad-CAM (Selvaraju et al. 2017) weighs each feature map by the mean gradient of the class's logit. Where only averaging
-or flattening and one dense layer follow the features, that gradient is a constant of the network, the dense layer's
-kernel, so the map is a by-product of the forward pass (behind an average it equals CAM, Zhou et al. 2016). Where a
-label's logit also sums finer classes, the gradient weighs their kernels by each one's share in that sum.
+The CAM methods weigh feature maps by gradients of the class's logit. Where only an average and one dense layer follow
+the features, that gradient is the same at every place and a constant of the network, the dense layer's kernel, so the
+maps are a by-product of the forward pass:
+
+- Grad-CAM (Selvaraju et al. 2017) weighs by the mean gradient, and so equals CAM (Zhou et al. 2016) and HiRes-CAM
+  (Draelos and Carin 2020).
+- Layer-CAM (Jiang et al. 2021) weighs each place by its own gradient where that is positive: here the positive weights.
+- Grad-CAM++ (Chattopadhyay et al. 2018) averages the positive gradients with shares that are equal where the gradients
+  are: here the same as Layer-CAM.
+
+Where a label's logit also sums finer classes, the gradient weighs their kernels by each one's share in that sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -55,3 +62,19 @@ def gradcam(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     (rows, columns) float32, at least 0: positive evidence only, as in the paper. All 0 where there is none.
     """
     return np.maximum(features @ weights, 0.0)
+
+
+def layercam(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """One-pass Layer-CAM, and Grad-CAM++, for one class; arrays as for `gradcam`.
+
+    What speaks against the class takes nothing away from what speaks for it.
+    """
+    return np.maximum(features @ np.maximum(weights, 0.0), 0.0)
+
+
+ONE_PASS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "gradcam": gradcam,
+    "gradcam_plus_plus": layercam,
+    "layercam": layercam,
+}
+"""The methods that cost no pass of their own, by their names in `lungapp.methods`."""

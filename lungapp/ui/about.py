@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from lungapp import __version__
-from lungapp.methods import METHODS
+from lungapp.methods import DEFAULT_METHOD, METHODS
 from lungapp.report import NOTICE
 from lungapp.texts import mark
 from lungapp.ui.language import say
@@ -30,7 +30,8 @@ CURL = f"""HERE={ADDRESS}
 FILE=$(curl -s -F "files=@slice.png" $HERE/gradio_api/upload | cut -d '"' -f 2)
 SLICE='{{"path": "'$FILE'", "meta": {{"_type": "gradio.FileData"}}}}'
 ASKED=$(curl -s $HERE/gradio_api/call/analyse -H "Content-Type: application/json" \\
-  -d '{{"data": ['"$SLICE"', "advanced_cnn", "predicted", "gradcam", false, 0, false]}}' | cut -d '"' -f 4)
+  -d '{{"data": ['"$SLICE"', "advanced_cnn", "predicted", "{DEFAULT_METHOD}", false, 0, false, false]}}' | \\
+  cut -d '"' -f 4)
 curl -s -N $HERE/gradio_api/call/analyse/$ASKED
 
 # The same in one request, without a queue and without a file on the server: JSON with "report" and "overlay".
@@ -66,9 +67,8 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             ),
             mark(
                 "The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong "
-                "where the class is right. Each map is tested: where blurring its hottest tenth lowers the probability "
-                "no more than blurring other tenths does, the page says not to rely on it. Grad-CAM++ and Score-CAM "
-                "hardly differ between classes in these models."
+                "where the class is right. Each map is tested, and shown unasked only where blurring its hottest "
+                "tenth lowers the probability more than blurring other tenths does."
             ),
         ),
     ),
@@ -100,8 +100,8 @@ def text() -> str:
     )
     paper = "[doi:10.1109/ICCV.2017.74](https://doi.org/10.1109/ICCV.2017.74)"
     cited = say(
-        "The method of the maps is Grad-CAM (Selvaraju et al., 2017, {paper}) unless you pick another, which {library} "
-        "computes.",
+        "The maps are class activation maps, Grad-CAM (Selvaraju et al., 2017, {paper}) among them; SmoothGrad is "
+        "computed by {library}.",
         paper=paper,
         library="[tf-keras-vis](https://github.com/keisen/tf-keras-vis)",
     )
@@ -131,7 +131,8 @@ def after() -> str:
         "`model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that "
         "does not pass the input check comes back with the status `rejected` and without probabilities, unless "
         "`override` is true; every output then says so. `slice_number` picks a slice of a file that holds several. "
-        "`method` is one of {methods}; `faithfulness=True` also tests the map. `/analyse_series` takes `files`, "
+        "`method` is one of {methods}; `faithfulness=True` also tests the map, and one that fails is "
+        "left out of the overlay unless `failing_maps` is true. `/analyse_series` takes `files`, "
         "`model` and `override` and gives a row a slice, their aggregate, which was not validated on patients, and the "
         "rows as CSV. `/models` gives the model cards. Their parameters, with names and types, stand behind the link "
         "on the API at the foot of the page.",

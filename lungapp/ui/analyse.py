@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,9 @@ from lungapp.similar import Neighbours
 from lungapp.texts import Text, mark
 from lungapp.turns import in_turn
 from lungapp.ui import panels, viewer, words
-from lungapp.ui.downloads import build_downloads, offer
-from lungapp.ui.examples import Example, find_examples, pick
+from lungapp.ui.answers import tested_or_without
+from lungapp.ui.downloads import Ready, build_downloads, offer
+from lungapp.ui.examples import Example, find_examples, pick, recognise
 from lungapp.ui.language import say, say_html, unbroken
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
@@ -76,12 +77,12 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
             model = gr.Radio(choices, value=settings.default_model, label=mark("Model"), elem_id="la-model")
             button = gr.Button(mark("Analyse"), variant="primary", elem_id="la-button")
             found = find_examples(examples)
-            _build_examples(found, file)
+            _build_examples(found, file, model)
         with gr.Column(scale=5, min_width=280, elem_classes="la-main"):
             answer = gr.HTML(composed(panels.empty), elem_id="la-answer")
             insist = gr.Button(INSIST, visible=False, size="sm", elem_id="la-insist")
             number = gr.Slider(1, 2, 1, step=1, label=mark("Slice"), visible=False, elem_id="la-number")
-            pictures = gr.HTML("", elem_id="la-pictures")
+            pictures = gr.HTML("", js_on_load=viewer.SHOW_MAP, elem_id="la-pictures")
             tested = gr.HTML("", elem_id="la-tested")
             with gr.Row(visible=False, elem_id="la-map") as controls:
                 targets = [
@@ -134,11 +135,18 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         show_progress="hidden",
         api_visibility="private",
     )
+    pictures.click(
+        _switched,
+        downloads.ready,
+        [pictures, tested, *downloads.outputs],
+        show_progress="hidden",
+        api_visibility="private",
+    )
     # One dependency for all that asks the model again: the browser then keeps their order and drops all but the last.
     # The slider asks when it is moved by hand, not when a new upload sets it.
     gr.on(
         [opened.change, number.input, model.change, target.change, method.change, button.click, insisted.change],
-        _analyser(engine, records, Neighbours(settings.data) if settings.data else None),
+        _analyser(engine, records, Neighbours(settings.data) if settings.data else None, found),
         [opened, number, model, target, method, insisted],
         outputs,
         trigger_mode="always_last",
@@ -149,22 +157,24 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
         api_visibility="private",
     )
 
-    def open_linked(request: gr.Request) -> tuple[Any, Any]:
+    def open_linked(request: gr.Request) -> tuple[Any, ...]:
         return _linked(found, str(request.query_params.get("example") or ""))
 
-    gr.on(None, open_linked, None, [file, answer], show_progress="hidden", api_visibility="private")
+    gr.on(None, open_linked, None, [file, model, answer], show_progress="hidden", api_visibility="private")
     return Desk(opened, [file, model, opened, number, *outputs])
 
 
-def _linked(examples: list[Example], name: str) -> tuple[Any, Any]:
-    """The file of the example that the page's address names, and the answer's place for words where it names none."""
+def _linked(examples: list[Example], name: str) -> tuple[Any, ...]:
+    """File and model of the example that the page's address names, and the answer's place for words where it names
+    none.
+    """
     if not name:
-        return gr.skip(), gr.skip()
+        return gr.skip(), gr.skip(), gr.skip()
     example = pick(examples, name)
     if example is None:
         names = ", ".join(example.path.name for example in examples)
-        return gr.skip(), panels.failure(say(words.NO_EXAMPLE), say("There are: {names}.", names=names))
-    return [str(example.path)], gr.skip()
+        return gr.skip(), gr.skip(), panels.failure(say(words.NO_EXAMPLE), say("There are: {names}.", names=names))
+    return [str(example.path)], example.model or gr.skip(), gr.skip()
 
 
 def _uploaded(files: list[str] | None, settings: Settings, old: Opened | None, engine: Engine) -> Any:
@@ -203,9 +213,9 @@ def is_warming(engine: Engine) -> bool:
 
 
 def _analyser(
-    engine: Engine, records: Records, neighbours: Neighbours | None = None
+    engine: Engine, records: Records, neighbours: Neighbours | None = None, examples: Sequence[Example] = ()
 ) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    """Answers at once, and again when it has been tested whether the map marks what the model relied on.
+    """Answers at once, and again with the map when it has been tested whether that marks what the model relied on.
 
     One call for both, so that no sentence about one map ever comes to stand under another.
     """
@@ -233,10 +243,11 @@ def _analyser(
                 progress(0, desc=say("Loading TensorFlow, which takes some seconds after a start"))
             with in_turn(item.pixels.size):
                 analysis = engine.analyse(item, model, target, method, override, tell)
-                shown = _answered(analysis, records, opened.notes, neighbours)
+                example = recognise(examples, opened.upload.files if opened.upload else ())
+                shown = _answered(analysis, records, opened.notes, neighbours, example)
             yield shown
-            if any(not found.blank for found in analysis.maps):
-                yield _again(_tested(engine, analysis))
+            if analysis.maps:
+                yield _again(tested_or_without(engine, analysis))
         except Exception as error:  # the page must live on; the slice stays, so that another model can be asked
             advice = say(OTHER_MODEL if item else OTHER_FILE)
             yield _shown(panels.failure(explain(error), advice), viewer.pictures(item) if item else "")
@@ -244,40 +255,51 @@ def _analyser(
     return answer
 
 
-def _tested(engine: Engine, analysis: Analysis) -> Analysis:
-    """``analysis`` with its map tested; a fault of the test must not take the answer away."""
-    try:
-        return engine.measure_faithfulness(analysis)
-    except Exception as error:
-        explain(error)  # which logs it
-        return analysis
-
-
 def _answered(
-    analysis: Analysis, records: Records, notes: tuple[str, ...], neighbours: Neighbours | None
+    analysis: Analysis,
+    records: Records,
+    notes: tuple[str, ...],
+    neighbours: Neighbours | None,
+    example: Example | None,
 ) -> tuple[Any, ...]:
-    card = panels.answer(analysis, records)
-    pictures, tested = viewer.pictures(analysis.slice, analysis.maps), viewer.tested(analysis.maps, testing=True)
+    card = (example.note() if example else "") + panels.answer(analysis, records)
+    pictures = viewer.pictures(analysis.slice, analysis.maps, testing=True)
     compared = comparison(analysis.slice, neighbours) if analysis.predictions else ""
-    return _shown(card, pictures, tested, compared + panels.background(analysis, notes), analysis)
+    return _shown(card, pictures, compared + panels.background(analysis, notes), analysis)
 
 
 def _again(analysis: Analysis) -> tuple[Any, ...]:
-    """What the test of the maps changes: the pictures, which are large, and may be zoomed into, stay."""
+    """What the test of the maps changes; only now is there a report, so that none has a map that was not tested."""
     stay = gr.skip()
-    return stay, stay, unbroken(viewer.tested(analysis.maps)), stay, stay, stay, *offer(analysis)
+    pictures, tested, *rest = _with_maps(analysis)
+    return stay, pictures, tested, stay, stay, stay, *rest
 
 
-def _shown(
-    answer: str, pictures: str = "", tested: str = "", background: str = "", analysis: Analysis | None = None
-) -> tuple[Any, ...]:
+def _switched(ready: Ready | None, event: gr.EventData) -> tuple[Any, ...]:
+    """Shows the map of the model whose button was clicked although it failed its test, or hides it again."""
+    model = getattr(event, "model", None)
+    chosen = [item for item in ready.analysis.maps if item.model == model] if ready else []
+    if not ready or not chosen:
+        return tuple(gr.skip() for _ in range(2 + len(offer(None))))
+    return _with_maps(ready.analysis.insist(model, not chosen[0].insisted))
+
+
+def _with_maps(analysis: Analysis) -> tuple[Any, ...]:
+    """Pictures, what the test of the maps gave, and what can be taken away."""
+    tested = viewer.tested(analysis.maps)
+    if analysis.prediction and not analysis.maps:
+        tested = f'<p class="la-tested la-unsupported">{say_html(words.UNTESTED)}</p>'
+    return *map(unbroken, (viewer.pictures(analysis.slice, analysis.maps), tested)), *offer(analysis)
+
+
+def _shown(answer: str, pictures: str = "", background: str = "", analysis: Analysis | None = None) -> tuple[Any, ...]:
     has_map, refused = bool(analysis and analysis.maps), bool(analysis and not analysis.prediction)
     controls, insist = gr.update(visible=has_map), gr.update(visible=refused)
-    answer, pictures, tested, background = map(unbroken, (answer, pictures, tested, background))
-    return answer, pictures, tested, controls, insist, background, *offer(analysis)
+    answer, pictures, background = map(unbroken, (answer, pictures, background))
+    return answer, pictures, "", controls, insist, background, *offer(None if has_map else analysis)
 
 
-def _build_examples(examples: list[Example], file: gr.File) -> None:
+def _build_examples(examples: list[Example], file: gr.File, model: gr.Radio) -> None:
     if not examples:
         return
     with gr.Column(elem_id="la-examples"):
@@ -287,5 +309,9 @@ def _build_examples(examples: list[Example], file: gr.File) -> None:
             icon: Any = {"path": example.path.name, "url": example.thumbnail}
             button = gr.Button(composed(partial(getattr, example, "title")), icon=icon, size="sm")
             button.click(
-                lambda path=str(example.path): [path], None, file, show_progress="hidden", api_visibility="private"
+                lambda example=example: ([str(example.path)], example.model or gr.skip()),
+                None,
+                [file, model],
+                show_progress="hidden",
+                api_visibility="private",
             )

@@ -40,6 +40,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
         override: bool,
         slice_number: float,
         faithfulness: bool,
+        failing_maps: bool,
         request: gr.Request,
     ) -> tuple[dict[str, Any], str]:
         try:
@@ -47,7 +48,8 @@ def build_api(engine: Engine, settings: Settings) -> None:
                 raise UnreadableInput("Expected a file. Received: nothing.")
             with Upload([file]) as upload:
                 item = read_slice(upload.files[0], settings.limits, int(slice_number) or None)
-            told, picture = analysed(engine, item, model, target, method, bool(override), bool(faithfulness))
+            flags = (bool(override), bool(faithfulness), bool(failing_maps))
+            told, picture = analysed(engine, item, model, target, method, *flags)
             return told, str(hand_out(vault.folder(_visitor(request)), "overlay.png", picture))
         except Exception as error:  # every failure becomes a message; the server lives on
             raise to_gradio_error(error) from None
@@ -82,6 +84,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
             gr.Checkbox(False, label="Score a slice that the input check rejects; every output then says so"),
             gr.Number(0, precision=0, label="Which slice, from 1, where the file holds several; 0: the middle one"),
             gr.Checkbox(False, label="Measure whether the map marks what the score relied on; some tenths of a second"),
+            gr.Checkbox(False, label="Show a map that failed that measurement all the same"),
         ]
         picture = gr.Image(label="Slice with the model's attention", format="png", sources=["upload"], buttons=[])
         outputs = [gr.JSON(label="Analysis"), picture]

@@ -125,6 +125,7 @@ def _asked(query: Mapping[str, str], model: str) -> dict[str, Any]:
         "override": False,
         "slice_number": 0,
         "faithfulness": False,
+        "failing_maps": False,
     }
     for name, text in query.items():
         if name == PARAMETER:  # of the answer's language

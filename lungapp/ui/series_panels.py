@@ -212,17 +212,21 @@ def most_suspicious(found: list[tuple[SeriesRow, Analysis]]) -> str:
 
 def _suspicious(row: SeriesRow, analysis: Analysis) -> str:
     grey = shrink(render_grey(analysis.slice), OVERLAY_SIDE)
-    values = np.mean([item.values for item in analysis.maps], axis=0)
-    blank = "" if values.any() else f" {say_html('Nothing in it speaks for malignant.')}"
-    text = say(
-        "Slice {number} with the attention for malignant laid over it, {place}",
-        number=row.number,
-        place=words.place_of_peak(values),
-    )
-    layers = image(grey, text) + image(render_heat(shrink(values, OVERLAY_SIDE)), "", "la-heat")
+    if analysis.drawn_maps:
+        values, note = np.mean([item.values for item in analysis.drawn_maps], axis=0), ""
+        text = say(
+            "Slice {number} with the attention for malignant laid over it, {place}",
+            number=row.number,
+            place=words.place_of_peak(values),
+        )
+        layers = image(grey, text) + image(render_heat(shrink(values, OVERLAY_SIDE)), "", "la-heat")
+    else:
+        blank = analysis.maps and all(item.blank for item in analysis.maps)
+        note = f" {say_html(mark('Nothing in it speaks for malignant.') if blank else words.NO_MAP)}"
+        layers = image(grey, say("Slice {number}", number=row.number))
     return (
         f'<figure><div class="la-stack">{layers}</div><figcaption><strong>{escape(_place(row))}</strong> '
-        f"{escape(result(row))}.{blank}</figcaption>"
+        f"{escape(result(row))}.{note}</figcaption>"
         f'<button type="button" data-slice="{row.number}">'
         f"{say_html('Open slice {number}', number=row.number)}</button></figure>"
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lungapp.results import Analysis, SeriesAnalysis, SeriesRow
 from lungapp.series import BATCH, summarise
+from lungapp.ui.answers import tested_or_without
 from lungapp.ui.messages import explain
 from lungapp.ui.opened import Opened, close
 
@@ -73,9 +74,10 @@ def run_series(engine: Engine, session: Session, place: int, model: str) -> Iter
 
 
 def _explained(engine: Engine, opened: Opened, found: SeriesAnalysis) -> Iterator[tuple[SeriesRow, Analysis]]:
-    """The most suspicious slices read anew, with maps for malignant; one that fails is left out."""
+    """The most suspicious slices read anew, with maps for malignant that were tested; one that fails is left out."""
     for row in found.most_suspicious(SUSPICIOUS):
         try:
-            yield row, engine.analyse(opened.read(row.number), found.model, "malignant", override=row.overridden)
+            analysis = engine.analyse(opened.read(row.number), found.model, "malignant", override=row.overridden)
+            yield row, tested_or_without(engine, analysis)
         except Exception as error:
             explain(error)  # to the log; its row tells the reader all the same

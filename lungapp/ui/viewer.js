@@ -29,7 +29,10 @@
 
     connectedCallback() {
       this.pointers = new Map();
-      this.addEventListener("click", (event) => this.pressed(event.target.closest("button[data-do]")));
+      this.addEventListener("click", (event) => {
+        this.pressed(event.target.closest("button[data-do]"));
+        this.switched = event.target.closest("button[data-map]")?.dataset.map;
+      });
       this.addEventListener("input", (event) => this.changed(event.target));
       this.addEventListener("keydown", (event) => this.typed(event));
       this.addEventListener("wheel", (event) => this.turned(event), { passive: false });
@@ -50,6 +53,8 @@
       this.pixels = undefined;
       this.restore();
       this.place();
+      if (this.switched) this.querySelector(`[data-map="${this.switched}"]`)?.focus(); // its button is another one now
+      this.switched = undefined;
     }
 
     tool(name) {

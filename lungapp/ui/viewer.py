@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lungapp.anatomy import body_mask
 from lungapp.faithfulness import TENTH
 from lungapp.greys import MODEL_WINDOW
 from lungapp.methods import get_method
@@ -33,43 +32,48 @@ LONGEST_SIDE = 1024
 """Pictures on the page are scaled down to this, in pixels; scores and maps are made from the whole slice."""
 
 
-def pictures(item: Slice, maps: Sequence[ActivationMap] = ()) -> str:
-    """The slice, and beside it the slice with each model's attention laid over it."""
+SHOW_MAP = """element.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-map]');
+    if (button) trigger('click', { model: button.dataset.map });
+});"""
+"""Tells which model's map someone wants to see although it failed its test, or not to see any more."""
+
+
+def pictures(item: Slice, maps: Sequence[ActivationMap] = (), testing: bool = False) -> str:
+    """The slice, and beside it the slice with each model's attention laid over it, or why there is none.
+
+    ``testing`` says that the maps are still being tested: none is shown before.
+    """
     grey = shrink(render_grey(item), LONGEST_SIDE)
     size = say("{rows} rows, {columns} columns", rows=item.rows, columns=item.columns)
     title, caption = say(words.SLICE), say("{size}, {format}", size=size, format=item.info.format)
     plain = _figure(_base(grey, say("The uploaded CT slice, {size}", size=size)), "", title, caption, "la-original")
-    overlays = [_overlay(item, grey, found, len(maps) > 1) for found in maps]
+    beside = [_beside(grey, found, len(maps) > 1, testing) for found in maps]
+    drawn = not testing and any(found.drawn for found in maps)
     kind = "la-single" if not maps else "la-several" if len(maps) > 1 else ""
     divider = (
         f'<label class="la-divider">{say_html(words.DIVIDER)} '
         '<input type="range" data-do="split" min="0" max="100" value="50">'
         "</label>"
-        if maps
+        if drawn
         else ""
     )
     held = f' data-hu="{_packed(item)}"' if item.unit == "HU" else ""
     return (
         f'<la-viewer data-stamp="{uuid.uuid4().hex}" data-key="{zlib.crc32(grey.tobytes()):08x}" '
         f'data-rows="{grey.shape[0]}" data-columns="{grey.shape[1]}" data-layout="side"{held}>'
-        f"{_tools(bool(maps), bool(held))}"
-        f'<div class="la-pictures {kind}">{plain}{"".join(overlays)}</div>{divider}'
-        f'<p class="la-keys" id="la-keys">{say_html(words.KEYS)}</p></la-viewer>{_legend() if maps else ""}'
+        f"{_tools(drawn, bool(held))}"
+        f'<div class="la-pictures {kind}">{plain}{"".join(beside)}</div>{divider}'
+        f'<p class="la-keys" id="la-keys">{say_html(words.KEYS)}</p></la-viewer>{_legend() if drawn else ""}'
     )
 
 
-def tested(maps: Sequence[ActivationMap], testing: bool = False) -> str:
-    """Whether each map can be relied on; empty where that was not measured and will not be.
-
-    ``testing`` says that it is being measured.
-    """
+def tested(maps: Sequence[ActivationMap]) -> str:
+    """Whether each map can be relied on, with the figures; empty where that was not measured."""
     said = []
     for found in maps:
-        kind, text = "", words.faithfulness(found)
-        if found.faithfulness:
-            kind = " la-supported" if found.faithfulness.supported else " la-unsupported"
-        elif testing and not found.blank:
-            text = say(words.TESTING)
+        text = words.faithfulness(found)
+        kind = "" if found.holds is None else " la-supported" if found.holds else " la-unsupported"
         name = f"<strong>{escape(get_spec(found.model).title)}.</strong> " if len(maps) > 1 else ""
         said.append(f'<p class="la-tested{kind}">{name}{escape(text)}</p>' if text else "")
     return "".join(said)
@@ -81,25 +85,53 @@ def image(picture: np.ndarray, text: str, kind: str = "") -> str:
     return f'<img class="{kind}" alt="{escape(text)}" src="data:image/png;base64,{data}">'
 
 
-def _overlay(item: Slice, grey: np.ndarray, found: ActivationMap, named: bool) -> str:
+def _beside(grey: np.ndarray, found: ActivationMap, named: bool, testing: bool) -> str:
+    """What stands beside the slice for one map: its overlay, or a sentence where there is none to show."""
+    if found.blank:
+        return _slot(grey, found, named, f"<p>{escape(words.attention(found))}</p>")
+    if testing:
+        return _slot(grey, found, named, f'<p role="status">{say_html(words.TESTING)}</p>')
+    if found.drawn:
+        return _overlay(grey, found, named)
+    failed = say(words.FAILED, label=found.target, method=get_method(found.method).title)
+    text = f"<p><strong>{say_html(words.NO_MAP)}</strong></p><p>{escape(failed)}</p>"
+    return _slot(grey, found, named, text + _switch(found, words.SHOW_FAILED))
+
+
+def _slot(grey: np.ndarray, found: ActivationMap, named: bool, html: str) -> str:
+    """The room of a picture, with ``html`` in it."""
+    shape = f"--la-shape:{grey.shape[1]}/{grey.shape[0]}"
+    caption = f"<figcaption><strong>{escape(_heading(found, named))}</strong></figcaption>"
+    return f'<figure><div class="la-slot" style="{shape}">{html}</div>{caption}</figure>'
+
+
+def _switch(found: ActivationMap, text: str) -> str:
+    name = say("{name}: {said}", name=say(text), said=get_spec(found.model).title)
+    return f'<button type="button" data-map="{found.model}" aria-label="{escape(name)}">{say_html(text)}</button>'
+
+
+def _heading(found: ActivationMap, named: bool) -> str:
+    title, method = get_spec(found.model).title, get_method(found.method).title
+    if named:
+        return say("{model}: attention for {label}, {method}", model=title, label=found.target, method=method)
+    return say("Attention for {label}, {method}", label=found.target, method=method)
+
+
+def _overlay(grey: np.ndarray, found: ActivationMap, named: bool) -> str:
     title = get_spec(found.model).title
     values = shrink(found.values, LONGEST_SIDE)
-    where = say("which is blank")
-    if not found.blank:
-        where = say("highest in the {place} of the picture", place=words.place_of_peak(found.values))
+    where = say("highest in the {place} of the picture", place=words.place_of_peak(found.values))
     text = say(
         "The slice with the attention of {model} for {label} laid over it, {where}",
         model=title,
         label=found.target,
         where=where,
     )
-    method = get_method(found.method).title
-    heading = say("Attention for {label}, {method}", label=found.target, method=method)
-    if named:
-        heading = say("{model}: attention for {label}, {method}", model=title, label=found.target, method=method)
-    body = body_mask(shrink(item.windowed(MODEL_WINDOW), LONGEST_SIDE))
-    veil = image(render_heat(values), "", "la-heat") + _contour(values, body)
-    return _figure(_base(grey, text), veil, heading, words.attention(found))
+    veil = image(render_heat(values), "", "la-heat") + _contour(values, found.region)
+    failed = ""
+    if found.holds is False:
+        failed = f'<p class="la-failed">{say_html(words.INSISTED)} {_switch(found, words.HIDE_FAILED)}</p>'
+    return _figure(_base(grey, text), veil, _heading(found, named), words.attention(found), more=failed)
 
 
 def _base(grey: np.ndarray, text: str) -> str:
@@ -108,14 +140,17 @@ def _base(grey: np.ndarray, text: str) -> str:
     return f'{image(grey, text)}<canvas width="{columns}" height="{rows}" aria-hidden="true"></canvas>'
 
 
-def _contour(values: np.ndarray, body: np.ndarray) -> str:
-    outlines = outline_hottest(values, body, TENTH)
+def _contour(values: np.ndarray, region: np.ndarray | None) -> str:
+    where = np.ones_like(values, bool)
+    if region is not None:
+        where = shrink(region.view(np.uint8), LONGEST_SIDE) > 0
+    outlines = outline_hottest(values, where, TENTH)
     drawn = "".join(f"M{'L'.join(f'{x + 0.5} {y + 0.5}' for x, y in outline)}Z" for outline in outlines)
     box = f'viewBox="0 0 {values.shape[1]} {values.shape[0]}" preserveAspectRatio="none" aria-hidden="true"'
     return f'<svg {box}><path class="la-halo" d="{drawn}"/><path d="{drawn}"/></svg>' if drawn else ""
 
 
-def _figure(base: str, veil: str, title: str, caption: str, kind: str = "") -> str:
+def _figure(base: str, veil: str, title: str, caption: str, kind: str = "", more: str = "") -> str:
     above = f'<div class="la-veil"><div class="la-layers">{veil}</div></div>' if veil else ""
     stack = (
         f'<div class="la-stack" tabindex="0" role="group" aria-label="{escape(title)}" aria-describedby="la-keys">'
@@ -123,7 +158,7 @@ def _figure(base: str, veil: str, title: str, caption: str, kind: str = "") -> s
     )
     return (
         f'<figure class="{kind}">{stack}<figcaption><strong>{escape(title)}</strong> {escape(caption)}</figcaption>'
-        "</figure>"
+        f"{more}</figure>"
     )
 
 

@@ -25,8 +25,13 @@ OVERRIDDEN = mark(
 BACKGROUND = mark("About this file: how it was read, what was left behind, what the model was given")
 NO_RELIANCE = mark("Do not rely on this answer.")
 NOT_FAITHFUL = mark("The map does not mark what this model relied on: do not rely on this map.")
-OUTSIDE = mark("Everything coloured lies outside the body.")
 TESTING = mark("Testing whether this map marks what the model relied on \u2026")
+NO_MAP = mark("This answer has no map that holds.")
+FAILED = mark("The map for {label} by {method} failed its test: it does not mark what this model relied on.")
+SHOW_FAILED = mark("Show it all the same")
+HIDE_FAILED = mark("Hide it again")
+INSISTED = mark("This map failed its test: do not rely on it.")
+UNTESTED = mark("The map could not be tested, so it is not shown. Press Analyse to try again.")
 
 SLICE = mark("Slice")
 NO_EXAMPLE = mark("The link names an example that is not here.")
@@ -174,14 +179,12 @@ def faithfulness(item: ActivationMap) -> str:
     found = item.faithfulness
     if found is None:
         return ""
-    if not found.share:
-        return f"{say(OUTSIDE)} {say('Do not rely on this map.')}"
     before, after = found.probability, found.probability - found.hottest_fall
     elsewhere = found.probability - found.random_fall
     most = found.probability - max(found.random_falls)
-    covered = say("hottest tenth of the body")
+    covered = say("hottest tenth of what the model saw")
     if found.share <= 0.095:
-        covered = say("coloured {share} of the body", share=percent(found.share))
+        covered = say("coloured {share} of what the model saw", share=percent(found.share))
     values = {"covered": covered, "label": item.target, "before": percent(before), "after": percent(after)}
     said = [
         say(HOTTEST[_way(before, after)], **values),

@@ -44,6 +44,22 @@ def test_an_answer(visit: Open, fake_address: str, axe: str, width: int, scheme:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_map_that_failed_its_test_and_an_example(visit: Open, fake_address: str, axe: str, scheme: str) -> None:
+    page = visit(fake_address, 1280, scheme).page
+    page.get_by_role("button", name="Mass (synthetic)").click()
+    wait_for_the_test(page)
+    page.get_by_role("combobox", name="Explanation").click()
+    page.get_by_role("option", name="Layer-CAM").click()
+    offer = page.get_by_role("button", name=re.compile("Show it all the same"))
+    expect(offer).to_be_visible(timeout=WAIT)
+    page.wait_for_timeout(500)
+    check(page, axe)
+    offer.click()
+    expect(page.get_by_role("button", name=re.compile("Hide it again"))).to_be_visible(timeout=WAIT)
+    check(page, axe)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_rejected_slice_and_an_error(visit: Open, fake_address: str, axe: str, tmp_path: Path, scheme: str) -> None:
     seen = visit(fake_address, 1280, scheme)
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)

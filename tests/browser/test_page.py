@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from lungapp.cards import shipped
 from lungapp.methods import get_method
 from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.settings import WEIGHTS
-from lungapp.ui import EXAMPLES
+from lungapp.ui import EXAMPLES, words
 from tests.browser.conftest import Visit
 from tests.fakes import SERVER_WARNINGS
 
@@ -47,7 +49,7 @@ def switch_models(seen: Visit, slice_file: Path, specs: tuple[ModelSpec, ...] = 
         expect(page.get_by_text(f"{spec.title} gives this slice a probability")).to_be_visible(timeout=WAIT)
         heading = page.locator("#la-answer").get_by_role("heading", level=2)
         expect(heading).to_have_text(re.compile("^(Normal|Benign|Malignant) (Confident|Uncertain)$"))
-        expect(page.get_by_role("img", name=re.compile(f"attention of {spec.title}"))).to_be_visible()
+        expect(page.locator(".la-supported, .la-unsupported, .la-slot")).not_to_have_count(0, timeout=WAIT)
         expect(page.get_by_role("img", name="The uploaded CT slice")).to_be_visible()
         said.append(bars(page))
     return said
@@ -83,6 +85,7 @@ def test_another_method_explains_and_says_whether_to_rely_on_it(visit: Open, fak
     page.get_by_role("option", name="Score-CAM (slow)").click()
     expect(page.get_by_text("Attention for malignant, Score-CAM")).to_be_visible(timeout=WAIT)
     expect(page.get_by_text("do not rely on this map")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text(words.NO_MAP)).to_be_visible()
     expect(page.get_by_text(get_method("scorecam").sentence)).to_be_visible()
     page.get_by_role("radio", name="Basic CNN").check()
     page.get_by_role("radio", name="Benign", exact=True).check()
@@ -128,6 +131,25 @@ def test_examples_answer_on_a_click_and_by_keyboard(visit: Open, fake_address: s
     expect(page.get_by_text("512 rows, 512 columns, PNG")).to_be_visible(timeout=WAIT)
 
 
+def test_an_example_has_its_truth_beside_the_answer_and_one_is_refused(visit: Open, fake_address: str) -> None:
+    seen = visit(fake_address)
+    page = seen.page
+    truth = page.locator("#la-answer .la-truth")
+    page.get_by_role("button", name="Mass (synthetic)").click()
+    millimetres = json.loads((EXAMPLES / "truth.json").read_text())["phantom-mass.png"]["millimetres"]
+    expect(truth).to_contain_text(f"Synthetic phantom with a mass of {millimetres} mm.", timeout=WAIT)
+    expect(page.get_by_text("Predicted class")).to_be_visible()
+    page.get_by_role("button", name="Head (synthetic)").click()
+    expect(page.get_by_role("heading", name="Not scored")).to_be_visible(timeout=WAIT)
+    expect(truth).to_contain_text("no chest at all")
+    expect(page.get_by_role("list", name="Probability of each class")).to_have_count(0)
+    expect(page.get_by_role("img", name=re.compile("attention of"))).to_have_count(0)
+    page.get_by_role("button", name="Clear", exact=True).first.click()
+    expect(truth).to_have_count(0, timeout=WAIT)
+    seen.upload(EXAMPLES / "phantom-clear.png")
+    expect(truth).to_contain_text("without a lesion", timeout=WAIT)
+
+
 def test_a_link_opens_an_example(visit: Open, fake_address: str) -> None:
     seen = visit(fake_address)
     page = seen.page
@@ -151,8 +173,6 @@ def test_bad_input_gets_a_message_and_the_page_works_on(visit: Open, fake_addres
 
 
 def test_a_rejected_picture_is_shown_and_not_scored(visit: Open, fake_address: str, tmp_path: Path) -> None:
-    from PIL import Image
-
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(photo)
     seen = visit(fake_address)
@@ -164,8 +184,6 @@ def test_a_rejected_picture_is_shown_and_not_scored(visit: Open, fake_address: s
 
 
 def test_a_rejected_picture_is_scored_on_demand_and_says_so(visit: Open, fake_address: str, tmp_path: Path) -> None:
-    from PIL import Image
-
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(photo)
     seen = visit(fake_address)

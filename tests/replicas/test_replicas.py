@@ -12,6 +12,7 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
+from lungapp.methods import DEFAULT_METHOD
 from lungapp.replicas.door import COOKIE
 from lungapp.replicas.stay import GONE
 from tests.fakes import SERVER_WARNINGS
@@ -90,7 +91,7 @@ def test_a_program_without_cookies_stays_by_its_address(address: str) -> None:
         headers = {"x-forwarded-for": f"192.0.2.{sender}", "x-session-id": "chosen by whoever asks"}
         post = {"files": {"files": ("a.png", PHANTOM.read_bytes())}, "headers": headers}
         (path,) = httpx.post(f"{address}{API}/upload", **post).json()  # type: ignore[arg-type]
-        data = [file_data(path), "resnet50", "predicted", "gradcam", False, 0, False]
+        data = [file_data(path), "resnet50", "predicted", DEFAULT_METHOD, False, 0, False, False]
         asked = httpx.post(f"{address}{API}/call/analyse", json={"data": data}, headers=headers)
         told = httpx.get(f"{address}{API}/call/analyse/{asked.json()['event_id']}", headers=headers).text
         assert "event: complete" in told

@@ -87,7 +87,7 @@ def test_what_a_map_is_worth_is_in_the_structured_report(analyses: dict[str, Ana
     root = pydicom.dcmread(io.BytesIO(pair(replace(analyses["one"], maps=(map_,)))[1]))
     [said] = [text for text in texts(root) if "relied on" in text]
     assert said.startswith(
-        "Advanced CNN, Layer-CAM: malignant 97.0 %, with the hottest 10 % of the body blurred 45.0 %"
+        "Advanced CNN, Layer-CAM: malignant 97.0 %, with the hottest 10 % of what it saw blurred 45.0 %"
     )
 
 

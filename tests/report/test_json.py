@@ -51,6 +51,8 @@ def test_one_model() -> None:
             "target": "malignant",
             "inside_lungs": 0.25,
             "blank": False,
+            "tested": False,
+            "holds": None,
             "faithfulness": None,
         },
         "models": [
@@ -139,6 +141,8 @@ def test_what_a_map_is_worth_is_told(analyses: dict[str, Analysis], method: str)
     result = report.to_json(replace(analyses["one"], maps=(map_,)))
     assert faults(result) == []
     assert result["activation"]["method"] == method
+    assert result["activation"]["tested"] is True
+    assert result["activation"]["holds"] is True
     assert result["activation"]["faithfulness"] == {
         "share": 0.1,
         "probability": 0.93,

@@ -49,9 +49,18 @@ def test_what_a_map_is_worth_is_in_it(analyses: dict[str, Analysis]) -> None:
         text = to_text(replace(analyses[kind], maps=(map_,)))
         assert "Attention (Layer-CAM) of Advanced CNN for malignant" in text
         assert (
-            "malignant 97.0 %, with the hottest 10 % of the body blurred 45.0 %, with other parts blurred 94.0 % on "
+            "malignant 97.0 %, with the hottest 10 % of what it saw blurred 45.0 %, with other parts blurred 94.0 % on "
             "average: the map marks what the model relied on"
         ) in text
+
+
+def test_a_map_that_failed_its_test_is_not_in_it_and_the_page_says_so(analyses: dict[str, Analysis]) -> None:
+    failed = replace(analyses["one"].maps[0], faithfulness=Faithfulness(0.1, 0.97, 0.01, (0.02, 0.04)))
+    analysis = replace(analyses["one"], maps=(failed,))
+    text = to_text(analysis)
+    assert "This answer has no map that holds" in text
+    assert "High attention" not in text
+    assert "It failed its test" in to_text(analysis.insist())
 
 
 def test_one_model(analyses: dict[str, Analysis]) -> None:

@@ -14,8 +14,8 @@ from lungapp import report
 from lungapp.rendering import render_grey
 from lungapp.report import facts
 from lungapp.report.letters import width_of, wrap
-from lungapp.report.picture import NARROWEST, caption, labelled_overlay
-from lungapp.results import Analysis
+from lungapp.report.picture import NARROWEST, caption, labelled_overlay, overlay
+from lungapp.results import ActivationMap, Analysis, Faithfulness
 from lungapp.slices import Slice
 from tests.report.samples import REJECTED
 
@@ -53,8 +53,43 @@ def test_an_overridden_slice_says_so_in_the_picture(analyses: dict[str, Analysis
 def test_captions(analyses: dict[str, Analysis]) -> None:
     assert "Advanced CNN for malignant" in caption(analyses["one"])
     assert "all models for the class each model predicts" in caption(analyses["all"])
-    assert "Nothing speaks for it" in caption(analyses["blank"])
+    assert "Nothing in it speaks for benign" in caption(analyses["blank"])
+    assert "There is no map." in caption(replace(analyses["one"], maps=()))
     assert "No model was asked" in caption(analyses["rejected"])
+
+
+def judged(map_: ActivationMap, holds: bool) -> ActivationMap:
+    return replace(map_, faithfulness=Faithfulness(0.1, 0.9, 0.5 if holds else 0.0, (0.1,)))
+
+
+@pytest.mark.parametrize(
+    ("holds", "insisted", "drawn", "said"),
+    [
+        (None, False, True, "It was not tested"),
+        (True, False, True, "It passed its test"),
+        (False, False, False, "no map that holds"),
+        (False, True, True, "It failed its test"),
+    ],
+)
+def test_a_map_that_failed_its_test_is_drawn_on_demand_alone(
+    analyses: dict[str, Analysis], holds: bool | None, insisted: bool, drawn: bool, said: str
+) -> None:
+    maps = tuple(map_ if holds is None else judged(map_, holds) for map_ in analyses["one"].maps)
+    analysis = replace(analyses["one"], maps=maps).insist(wish=insisted)
+    assert [map_.holds for map_ in analysis.maps] == [holds]
+    assert (not np.array_equal(overlay(analysis), render_grey(analysis.slice))) is drawn
+    assert said in caption(analysis)
+
+
+def test_of_several_maps_only_those_that_hold_are_drawn(analyses: dict[str, Analysis]) -> None:
+    first, *others = analyses["all"].maps
+    analysis = replace(analyses["all"], maps=(judged(first, True), *(judged(map_, False) for map_ in others)))
+    assert analysis.drawn_maps == (analysis.maps[0],)
+    assert np.array_equal(overlay(analysis), overlay(replace(analysis, maps=analysis.maps[:1])))
+    assert "of Basic CNN for" in caption(analysis)
+    both = analysis.insist(others[0].model)
+    assert [map_.model for map_ in both.drawn_maps] == [first.model, others[0].model]
+    assert "Failed its test, drawn because someone asked for it, not to be relied on: ResNet-50." in caption(both)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (130, 3000), (3000, 130)])
