@@ -1,14 +1,15 @@
-"""The three networks: flat Keras 3 graphs, and the loading of their weights.
+"""The three networks in Keras: built untrained, or loaded with their weights.
 
-Every graph maps (batch, 224, 224, 1) float32 in [0, 1] to probabilities and has layers named ``features`` (the last
-feature maps, after ReLU), ``logits`` and ``probabilities``. Between features and logits stand only a constant
-scale, flattening, dropout (training) and one dense layer, or the mean of two readings of such layers (`_head`), so that
-Grad-CAM's weights follow from their kernels (`lungapp.saliency`).
+Each is a backbone that knows pictures (`train.backbone`), a last convolution whose feature maps are taught what lesions
+look like and what tells the classes (`train.fit`), an average over the places of a map, and one dense layer. They are
+flat, functional graphs whose layers have stable names, since Grad-CAM, weights files and the graphs that serve them
+refer to layers by name.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -18,24 +19,56 @@ from lungapp.errors import UnknownModel
 from lungapp.registry import ModelSpec
 from lungapp.weights_io import read_weights
 
-GREY_MEAN, GREY_SPREAD = 0.5, 0.3
-"""Roughly those of a body crop; the two networks of our own scale their input by them."""
+FEATURES = 32
+"""Feature maps of the last convolution; the first of them marks lesions."""
 
-FLATTENED_SCALE = 0.2
+NECK = 128
+"""Channels between a backbone and the last convolution."""
 
-FINER = 29
-"""Finer classes of each label in a head that has them: as many as fit into 60 MB beside the other models' weights."""
+SUMMARY = 160
+"""Channels that ResNet-50's 2,048 are first brought down to."""
 
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
+
+STAGES = (
+    # repeats, kernel, stride, expansion, channels
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+)
+"""EfficientNet-Lite0 (Tan and Le 2019; Lite: no squeeze, ReLU6) up to its fifth stage, where maps are 14 x 14."""
+
+BACKBONE = {"basic_cnn": "conv2", "resnet50": "summary", "advanced_cnn": "stage5_block3_add"}
+"""The layer that each backbone ends with; what stands before it is frozen while the rest is taught."""
+
+
+@keras.saving.register_keras_serializable("lungapp")
+class LogMeanExp(layers.Layer):
+    """(n, rows, columns, channels) → (n, channels): the logarithm of the mean of the exponentials over all places.
+
+    An average that the strongest places dominate, so that a nodule on one of 196 places is not averaged away. The
+    gradient of a map's value is its softmax over the places, whose mean is 1 / places whatever the map: Grad-CAM's
+    weights are those of a plain average (`lungapp.saliency.one_pass`).
+    """
+
+    def call(self, features: Any) -> Any:
+        highest = ops.max(features, axis=(1, 2), keepdims=True)
+        mean = ops.mean(ops.exp(features - highest), axis=(1, 2), keepdims=True)
+        return ops.squeeze(ops.log(mean) + highest, axis=(1, 2))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], input_shape[-1])
 
 
 def build_model(spec: ModelSpec) -> keras.Model:
     """The untrained network of ``spec``, initialised at random. Raises `UnknownModel`."""
-    builders = {"basic_cnn": _basic_cnn, "resnet50": _resnet50, "advanced_cnn": _advanced_cnn}
-    if spec.name not in builders:
-        raise UnknownModel(f"Expected a model out of: {', '.join(builders)}. Received: {spec.name!r}")
+    backbones = {"basic_cnn": _basic_cnn, "resnet50": _resnet50, "advanced_cnn": _advanced_cnn}
+    if spec.name not in backbones:
+        raise UnknownModel(f"Expected a model out of: {', '.join(backbones)}. Received: {spec.name!r}")
     inputs = keras.Input(spec.input_shape, name="slice")
-    return builders[spec.name](inputs, spec)
+    return keras.Model(inputs, _head(backbones[spec.name](inputs), spec), name=spec.name)
 
 
 def load_model(spec: ModelSpec, folder: Path) -> tuple[keras.Model, ModelCard]:
@@ -51,48 +84,27 @@ def load_model(spec: ModelSpec, folder: Path) -> tuple[keras.Model, ModelCard]:
     return model, card
 
 
-def _head(features, spec: ModelSpec, scale: float = 1.0, finer: int = 0):
-    """Flattened features, dropout, one dense layer, probabilities.
-
-    Where there are tens of thousands of features, a ``scale`` below 1 keeps a step of the optimiser from throwing the
-    logits about.
-
-    With ``finer`` classes a label, a second dense layer tells those apart and a label's logit is the mean of two
-    readings: the first layer's, and the log of the summed exponentials of the label's finer classes. The probabilities
-    are then the geometric mean of both readings' (what the finer classes are: `train.group_head`).
-    """
-    x = layers.Rescaling(scale, name="head_scaling", dtype="float32")(features)
-    x = layers.Flatten(name="vector", dtype="float32")(x)
-    x = layers.Dropout(0.3, name="dropout", dtype="float32")(x)
-    labels = len(spec.labels)
-    if finer:
-        coarse = layers.Dense(labels, name="label_logits", dtype="float32")(x)
-        fine = layers.Dense(labels * finer, name="finer_logits", dtype="float32")(x)
-        fine = layers.Reshape((labels, finer), name="finer_by_label", dtype="float32")(fine)
-        summed = ops.logsumexp(fine, axis=-1)
-        logits = layers.Average(name="logits", dtype="float32")([coarse, summed])
+def _head(x: Any, spec: ModelSpec) -> Any:
+    """What is taught: normalisation, the last convolutions, the average, one dense layer, probabilities."""
+    x = layers.BatchNormalization(epsilon=1e-3, name="neck_bn")(x)
+    if spec.name == "basic_cnn":  # its third convolution is the last one
+        x = layers.Conv2D(FEATURES, 5, 2, padding="same", activation="relu", name=spec.target_layer)(x)
     else:
-        logits = layers.Dense(labels, name="logits", dtype="float32")(x)
+        x = layers.Conv2D(NECK, 1, activation="relu", name="neck")(x)
+        x = layers.Conv2D(FEATURES, 1, activation="relu", name=spec.target_layer)(x)
+    x = LogMeanExp(name="pooled", dtype="float32")(x)
+    logits = layers.Dense(len(spec.labels), name="logits", dtype="float32")(x)
     return layers.Softmax(name="probabilities", dtype="float32")(logits)
 
 
-def _basic_cnn(inputs, spec: ModelSpec) -> keras.Model:
-    """Three convolutions with ReLU, max pooling between them, dropout.
-
-    Pooling by 4 lets three layers see a third of the picture's width. The features are flattened, not averaged: three
-    layers without normalisation hardly learn through an average, and Grad-CAM's weights are constants of the dense
-    layer either way (docs/trials.md).
-    """
-    x = _centred(inputs)
-    for index, (filters, kernel) in enumerate(((32, 5), (64, 5)), start=1):
-        x = layers.Conv2D(filters, kernel, padding="same", activation="relu", name=f"conv{index}")(x)
-        x = layers.MaxPooling2D(4, name=f"pool{index}")(x)
-        x = layers.SpatialDropout2D(0.1, name=f"dropout{index}")(x)
-    x = layers.Conv2D(128, 5, padding="same", activation="relu", name=spec.target_layer)(x)
-    return keras.Model(inputs, _head(x, spec), name=spec.name)
+def _basic_cnn(inputs: Any) -> Any:
+    """The first two of three convolutions; the third is the head's."""
+    x = layers.Rescaling(2.0, offset=-1.0, name="scaling")(inputs)
+    x = layers.Conv2D(32, 7, 4, padding="same", activation="relu", name="conv1")(x)
+    return layers.Conv2D(64, 5, 2, padding="same", activation="relu", name="conv2")(x)
 
 
-def _resnet50(inputs, spec: ModelSpec) -> keras.Model:
+def _resnet50(inputs: Any) -> Any:
     """ResNet-50 (He et al. 2015, as in `keras.applications`) on the grey slice repeated into three channels.
 
     The ImageNet scaling stands in the graph, since `preprocess_input` overwrites its argument.
@@ -100,37 +112,39 @@ def _resnet50(inputs, spec: ModelSpec) -> keras.Model:
     x = layers.Concatenate(name="to_bgr")([inputs, inputs, inputs])
     x = layers.Rescaling(255.0, offset=[-mean for mean in IMAGENET_MEAN_BGR], name="imagenet_scaling")(x)
     backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
-    features = layers.Activation("linear", name=spec.target_layer)(backbone.output)
-    return keras.Model(inputs, _head(features, spec, FLATTENED_SCALE), name=spec.name)
+    return layers.Conv2D(SUMMARY, 1, name="summary")(backbone.output)
 
 
-def _advanced_cnn(inputs, spec: ModelSpec) -> keras.Model:
-    """Seven convolutions in five stages, batch normalisation behind each stage, 14 x 14 feature maps at the end.
+def _advanced_cnn(inputs: Any) -> Any:
+    """Inverted residual blocks with batch normalisation (Sandler et al. 2018), EfficientNet-Lite0's first five stages.
 
-    Plain convolutions with one normalisation a stage learn this small dataset several times sooner than residual
-    blocks with one behind every convolution did, and flattened features sooner than averaged ones (docs/trials.md).
-    Resolutions and the first pooling are those of ResNet-50, which can so start from it (`train.net2net`).
+    Layers are named by stage and block, so that `train.backbone` can fill them with ImageNet weights.
     """
-    x = _centred(inputs)
-    for stage, (filters, convolutions, stride, pool) in enumerate(
-        ((32, 1, 2, 3), (48, 1, 1, 2), (96, 2, 1, 2), (160, 2, 1, None)), start=1
-    ):
-        for index in range(1, convolutions + 1):
-            x = _convolution(x, filters, 5 if stage == 1 else 3, stride, f"stage{stage}_conv{index}")
-        if stage == 1:
-            x = layers.ZeroPadding2D(1, name="stage1_padding")(x)
-        if pool:
-            x = layers.MaxPooling2D(pool, 2, name=f"stage{stage}_pool")(x)
-        x = layers.BatchNormalization(name=f"stage{stage}_bn")(x)
-    x = _convolution(x, 256, 3, 1, spec.target_layer)
-    return keras.Model(inputs, _head(x, spec, FLATTENED_SCALE, FINER), name=spec.name)
+    x = layers.Rescaling(255 / 128, offset=-127 / 128, name="scaling")(inputs)
+    x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem")(x)
+    x = _normalised(x, "stem")
+    for stage, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES, start=1):
+        for block in range(1, repeats + 1):
+            x = _inverted_residual(
+                x, kernel, stride if block == 1 else 1, expansion, channels, f"stage{stage}_block{block}"
+            )
+    return x
 
 
-def _convolution(x, filters: int, kernel: int, stride: int, name: str):
-    return layers.Conv2D(
-        filters, kernel, stride, padding="same", activation="relu", kernel_initializer="he_normal", name=name
-    )(x)
+def _inverted_residual(x: Any, kernel: int, stride: int, expansion: int, channels: int, name: str) -> Any:
+    before = x
+    if expansion > 1:
+        x = layers.Conv2D(expansion * before.shape[-1], 1, use_bias=False, name=f"{name}_expand")(x)
+        x = _normalised(x, f"{name}_expand")
+    x = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
+    x = _normalised(x, f"{name}_depthwise")
+    x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(x)
+    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_project_bn")(x)
+    if stride == 1 and before.shape[-1] == channels:
+        return layers.Add(name=f"{name}_add")([x, before])
+    return x
 
 
-def _centred(inputs):
-    return layers.Rescaling(1 / GREY_SPREAD, offset=-GREY_MEAN / GREY_SPREAD, name="scaling")(inputs)
+def _normalised(x: Any, name: str) -> Any:
+    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    return layers.ReLU(6.0, name=f"{name}_relu")(x)

@@ -249,6 +249,11 @@ def read_split(protocol: str, seed: int = 0, folder: Path = SPLITS) -> dict[str,
         return {row["file"]: row["part"] for row in csv.DictReader(file)}
 
 
+def distinct_entries(path: Path = SPLITS / "manifest.csv") -> list[Entry]:
+    """The entries of the committed manifest without the copies of another."""
+    return [entry for entry in read_manifest(path) if not entry.duplicate_of]
+
+
 def manifest_digest(entries: list[Entry]) -> str:
     """SHA-256 over what training depends on: file, label, pixel digest, group."""
     rows = sorted(f"{e.file}|{e.label}|{e.digest}|{e.group}" for e in entries)
