@@ -72,7 +72,7 @@ def test_grey_and_hounsfield_agree_through_the_model_window(thorax):
 @given(
     seed=st.integers(0, 5),
     low=st.integers(-1400, -1000),
-    width=st.integers(1200, 3000),
+    width=st.integers(1450, 3000),
     black=st.integers(0, 60),
     white=st.integers(160, 255),
 )
