@@ -66,7 +66,7 @@ class Anatomy:
     def hull(self) -> np.ndarray:
         """`cavity_hull` in the slice's own pixels: (points, 2) float32, columns and rows; empty without lungs."""
         points = cavity_hull(self.small_lungs, self.small_body)
-        scale = np.float32([self.columns, self.rows]) / np.float32(self.small.shape[::-1])
+        scale = np.array([self.columns, self.rows], np.float32) / np.array(self.small.shape[::-1], np.float32)
         return _fixed((points + np.float32(0.5)) * scale - np.float32(0.5))
 
     @cached_property
