@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lungapp.anatomy import Anatomy
 from lungapp.cards import ModelCard
 from lungapp.errors import UnknownTarget, WeightsMissing
 from lungapp.methods import DEFAULT_METHOD, get_method
@@ -94,7 +95,7 @@ class FakeEngine:
             raise UnknownTarget(f"Expected a class out of: {', '.join(LABELS)}. Received: {target[:40]!r}")
         if get_method(method).slow and progress:
             progress(1.0)
-        quality = assess(item)
+        quality = assess(Anatomy(item))
         overridden = override and quality.verdict == "reject"
         if quality.verdict == "reject" and not override:
             return Analysis(item, quality, model)
@@ -106,7 +107,7 @@ class FakeEngine:
         ensemble = _predict("ensemble", mean) if model == "all" else None
         if overridden and ensemble:
             ensemble = replace(ensemble, status="uncertain")
-        given = to_input(item, MODELS[0])[..., 0]
+        given = to_input(Anatomy(item), MODELS[0])[..., 0]
         timings = {"total": 12.345}
         return Analysis(item, quality, model, predictions, maps, ensemble, given, timings, overridden)
 

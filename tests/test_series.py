@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from lungapp.anatomy import Anatomy
 from lungapp.engine import Engine
 from lungapp.errors import UNEXPECTED, UnknownModel, UnreadableInput, WeightsMissing
-from lungapp.preprocessing import View
 from lungapp.registry import LABELS, MODELS
 from lungapp.results import Prediction, SeriesRow
 from lungapp.series import JUDGES, THUMBNAIL_SIDE, WORKERS, Judge, Looked, aggregate, look, run, summarise
@@ -48,7 +48,7 @@ def rows_of(*malignant: float | None) -> list[SeriesRow]:
     ]
 
 
-def ready(number: int, entry: Entry, seen: View | Exception) -> Looked:
+def ready(number: int, entry: Entry, seen: Anatomy | Exception) -> Looked:
     return Looked(SeriesRow(number, entry.source, entry.position, "basic_cnn"), PICTURE + number)
 
 
@@ -113,7 +113,7 @@ def test_the_order_is_kept_though_reading_takes_its_time():
     random = np.random.default_rng(0)
     delays = random.uniform(0, 0.01, 40)
 
-    def slow(number: int, entry: Entry, seen: View | Exception) -> Looked:
+    def slow(number: int, entry: Entry, seen: Anatomy | Exception) -> Looked:
         time.sleep(delays[number - 1])
         looked = ready(number, entry, seen)
         return Looked(looked.row) if number % 7 == 0 else looked
@@ -135,7 +135,7 @@ def watched(count: int) -> tuple[list[Entry], list[int], Judge]:
     """Entries, the numbers of those that were looked at, and what looks at them."""
     numbers: list[int] = []
 
-    def note(number: int, entry: Entry, seen: View | Exception) -> Looked:
+    def note(number: int, entry: Entry, seen: Anatomy | Exception) -> Looked:
         numbers.append(number)
         return ready(number, entry, seen)
 
@@ -168,7 +168,7 @@ def test_closing_ends_the_work_and_leaves_no_thread():
 def test_a_long_stretch_without_anything_to_score_is_told_as_it_comes():
     series, numbers, _ = watched(100)
 
-    def nothing(number: int, entry: Entry, seen: View | Exception) -> Looked:
+    def nothing(number: int, entry: Entry, seen: Anatomy | Exception) -> Looked:
         numbers.append(number)
         return Looked(ready(number, entry, seen).row)
 
@@ -188,7 +188,7 @@ def test_large_slices_are_not_held_by_the_batch(monkeypatch):
         held.append(f"read {place}")
         return BLANK
 
-    def note(number: int, entry: Entry, seen: View | Exception) -> Looked:
+    def note(number: int, entry: Entry, seen: Anatomy | Exception) -> Looked:
         held.append(f"judged {number}")
         return ready(number, entry, seen)
 
@@ -206,7 +206,7 @@ def test_no_more_judge_at_once_than_python_lets_go_on():
     inside, most = 0, 0
     lock = threading.Lock()
 
-    def slow(number: int, entry: Entry, seen: View | Exception) -> Looked:
+    def slow(number: int, entry: Entry, seen: Anatomy | Exception) -> Looked:
         nonlocal inside, most
         with lock:
             inside += 1
@@ -232,7 +232,7 @@ def test_a_failing_forward_pass_fails_its_own_batch_only():
 
 
 def test_looking_keeps_no_pixels(thorax):
-    looked = look(3, entries(thorax)[0], View(thorax), MODELS[0], "basic_cnn")
+    looked = look(3, entries(thorax)[0], Anatomy(thorax), MODELS[0], "basic_cnn")
     assert looked.picture.shape == MODELS[0].input_shape
     assert looked.row.number == 3
     assert not hasattr(looked.row.slice, "pixels")

@@ -17,6 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from lungapp.anatomy import Anatomy
 from lungapp.errors import UnreadableInput, UnsupportedInput
 from lungapp.greys import MODEL_WINDOW
 from lungapp.quality import assess
@@ -73,7 +74,7 @@ def test_a_phantom_comes_out_of_every_file_and_is_accepted(name):
     item = read_slice(data())
     np.testing.assert_allclose(item.pixels, pixels, atol=tolerance)
     assert item.unit == ("HU" if pixels is HU else "grey")
-    assert assess(item).verdict == "accept"
+    assert assess(Anatomy(item)).verdict == "accept"
 
 
 HEADS_AND_A_SPINE = {
@@ -91,7 +92,7 @@ def test_shipped_ct_is_read_and_rejected(name):
     item = read_slice(SHIPPED / name)
     assert (item.pixels.shape, item.unit) == (shape, "HU")
     assert item.pixels.mean() == pytest.approx(mean, abs=0.1)
-    assert assess(item).verdict == "reject"
+    assert assess(Anatomy(item)).verdict == "reject"
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
