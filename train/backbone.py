@@ -155,7 +155,8 @@ def _pooled(maps: tf.Tensor, coarse: int) -> tf.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=[spec.name for spec in MODELS])
-    parser.add_argument("--source", choices=("imagenet", "shipped"), default="shipped", help="of the Advanced CNN's body")
+    parser.add_argument("--source", choices=("imagenet", "shipped"), default="shipped", help="of the Advanced body")
+    parser.add_argument("--teacher", type=Path, default=WEIGHTS / "advanced_cnn.safetensors")
     parser.add_argument("--minutes", type=float, default=60, help="of distillation")
     parser.add_argument("--data")
     parser.add_argument("--out", type=Path, default=Path("runs/backbones"))
@@ -164,7 +165,7 @@ def main() -> None:
     if options.source == "imagenet":
         fill_advanced(teacher, imagenet_tensors())
     else:
-        assign(teacher, read_tensors(WEIGHTS / "advanced_cnn.safetensors"))
+        assign(teacher, read_tensors(options.teacher))
     backbone = keras.Model(teacher.input, teacher.get_layer(BACKBONE["advanced_cnn"]).output)
     if options.model != "advanced_cnn":
         backbone = distil(options.model, backbone, find_dataset(options.data), options.minutes)

@@ -1,108 +1,95 @@
-"""Cross-validation of a model: k folds, so that every slice is held out once.
+"""All folds of a model: every slice is held out once, by similarity group or slice by slice.
 
-    python -m train.crossval MODEL --protocol image_level|grouped [--folds 5] [--size 96] [--set NAME=NUMBER]
+    python -m train.crossval MODEL [--protocol grouped|image_level] [--fold K …] [--set NAME=NUMBER …] [--keep]
 
-Stratified k-fold for ``image_level``, stratified group k-fold for ``grouped`` (no similarity group on two sides). An
-eighth of what is not held out is each fold's validation part; temperature and thresholds come from it alone. A fold
-lives in ``runs/crossval/<protocol>/fold<K>/<model>/``, is resumed where it stopped and never trained twice. Under the
-grouped protocol the shortcut audit's pictures are scored by the fold's weights too.
-
-``--keep`` copies the held-out logits into ``train/results/crossval/``; `train.crossval_table` makes the tables of them.
-A ResNet-50 without pretrained weights starts as the same fold's Advanced CNN, so that one comes first.
+Needs ``runs/backbones/MODEL.safetensors`` (`train.backbone`). The first run draws and reads all pictures
+(`train.features`); a fold then takes about a minute on two cores. A finished fold is not taught again: weights and
+logits on its held-out slices lie in ``runs/<protocol>/fold<K>/<model>/``. ``--keep`` copies the logits into
+``train/results/``, and prints the figures; `train.publish` ships the weights of the first grouped fold.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from lungapp.errors import LungAppError
-from lungapp.registry import LABELS, get_spec
-from train.audit import predict_conditions
-from train.data import PROTOCOLS, find_dataset, read_manifest
-from train.fit import Run, add_options, fit, precision, pretrained_of, served
-from train.folds import FOLDS, KEPT, SHORTCUTS, fold_parts
-from train.net2net import TEACHER
-from train.pipeline import entries_in, load_part
-from train.recipes import SHORT, changed
-
-SIZE = 96
-"""Side of the pictures, less than half of what is served: a fold then costs a fifth, and on two cores thirty
-folds cannot be had otherwise."""
+from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
+from lungapp.weights_io import digest_of, read_tensors, write_weights
+from train.data import PROTOCOLS, distinct_entries, find_dataset
+from train.features import RUNS, Features, features
+from train.fit import fit
+from train.folds import FOLDS, fold_parts
+from train.predict import RESULTS, Predictions, write_predictions
+from train.recipes import Recipe, changed, recipe
 
 
-def fold_run(options: argparse.Namespace, fold: int) -> Run:
-    """The training of one fold."""
-    pretrained = pretrained_of(options)
-    folder = options.runs / "crossval" / options.protocol / f"fold{fold}" / options.model
-    from_scratch = options.model == "resnet50" and pretrained == "none"
-    return Run(
-        replace(get_spec(options.model), size=options.size),
-        folder,
-        fold_parts(read_manifest(), options.protocol, fold, options.folds),
-        options.protocol,
-        fold,
-        changed(SHORT[options.model], options.set),
-        pretrained,
-        folder.parent / TEACHER / "weights.safetensors" if from_scratch else None,
-    )
+def head_of(model: keras.Model) -> keras.Model:
+    """What stands behind the backbone: maps (n, rows, columns, channels) → logits (n, labels)."""
+    first = model.get_layer("neck_bn")
+    return keras.Model(first.input, model.get_layer("logits").output)
 
 
-def audit_fold(run: Run, root: Path) -> None:
-    """Score the audit's pictures of the held-out slices; ``audit.csv`` has a row per condition and slice."""
-    path = run.folder / "audit.csv"
-    if path.exists():
+def run_fold(
+    spec: ModelSpec, made: Features, backbone: Path, protocol: str, fold: int, how: Recipe, folder: Path
+) -> None:
+    """Teach one fold's head and write weights, recipe and the logits on the held-out slices; a finished fold stays."""
+    if (folder / "test.csv").exists():
         return
-    part = load_part(root, entries_in(run.parts, "test"), run.spec)
-    found = predict_conditions(served(run), part, SHORTCUTS)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("condition", "file", "label", "group", *LABELS))
-        for condition, logits in found.items():
-            for name, label, group, row in zip(part.files, part.labels, part.groups, logits, strict=True):
-                writer.writerow((condition, name, LABELS[label], group, *(f"{value:.3f}" for value in row)))
+    entries = distinct_entries()
+    parts = fold_parts(entries, protocol, fold)
+    labels = np.array([LABELS.index(entry.label) for entry in entries])
+    groups = np.array([entry.group for entry in entries])
+    test = np.array([place for place, entry in enumerate(entries) if parts[entry.file] == "test"])
+    train = np.setdiff1d(np.arange(len(entries)), test)
+    model = fit(spec, read_tensors(backbone), made, labels, groups, train, how, seed=fold)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(model, folder / "weights.safetensors")
+    settings = {"model": spec.name, "protocol": protocol, "fold": fold, "recipe": asdict(how)}
+    (folder / "run.json").write_text(json.dumps(settings | {"backbone_sha256": digest_of(backbone)}, indent=2) + "\n")
+    logits = head_of(model).predict(made.maps[test].astype(np.float32), batch_size=64, verbose=0)
+    files = tuple(entries[place].file for place in test)
+    write_predictions(folder / "test.csv", Predictions(files, logits, labels[test], groups[test]))
 
 
-def keep(run: Run) -> None:
-    """Copy what the project keeps of a finished fold into ``train/results/crossval/``."""
-    kept = KEPT / run.protocol / f"fold{run.seed}" / run.spec.name
+def keep(folder: Path, protocol: str, fold: int, model: str) -> None:
+    """Copy what the project keeps of a fold."""
+    kept = RESULTS / protocol / f"fold{fold}" / model
     kept.mkdir(parents=True, exist_ok=True)
-    for name in ("validation.csv", "test.csv", "run.json", "audit.csv"):
-        if (run.folder / name).exists():
-            shutil.copyfile(run.folder / name, kept / name)
+    for name in ("test.csv", "run.json"):
+        shutil.copyfile(folder / name, kept / name)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
+    parser.add_argument("model", choices=[spec.name for spec in MODELS])
     parser.add_argument("--protocol", choices=PROTOCOLS, default="grouped")
-    parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--fold", type=int, action="append", help="only this one (from 0); may be repeated")
-    parser.add_argument("--size", type=int, default=SIZE, help="side of the pictures in pixels")
-    parser.add_argument("--keep", action="store_true", help="copy the held-out logits into train/results/crossval/")
+    parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change the recipe: a trial")
+    parser.add_argument("--keep", action="store_true", help="copy the held-out logits into train/results/")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    policy = precision(options.precision)
+    spec, backbone = get_spec(options.model), options.runs / "backbones" / f"{options.model}.safetensors"
     try:
-        root = find_dataset(options.data)
-        for fold in options.fold or range(options.folds):
-            run = fold_run(options, fold)
-            keras.mixed_precision.set_global_policy(policy)
-            fit(run, root)
-            if options.protocol == "grouped":
-                audit_fold(run, root)
+        made = features(spec, backbone, find_dataset(options.data), RUNS)
+        for fold in options.fold or range(FOLDS):
+            folder = options.runs / options.protocol / f"fold{fold}" / spec.name
+            run_fold(spec, made, backbone, options.protocol, fold, changed(recipe(options.protocol), options.set), folder)
             if options.keep:
-                keep(run)
-            print(f"{run.spec.name} {options.protocol}: fold {fold} of {options.folds} done", flush=True)
+                keep(folder, options.protocol, fold, spec.name)
+            print(f"{spec.name} {options.protocol}: fold {fold} of {FOLDS} done", flush=True)
     except LungAppError as error:
         sys.exit(str(error))
 

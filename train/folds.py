@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from train.card import PREDICTIONS
-from train.data import PROTOCOLS, Entry
+from train.data import PROTOCOLS, Entry, distinct_entries
 
 FOLDS = 5
 SEED = 7
-VALIDATION_PARTS = 8
-KEPT = PREDICTIONS / "crossval"
-"""Committed logits, <protocol>/fold<K>/<model or baseline>/{validation,test,audit}.csv."""
 
-SHORTCUTS = (
-    "clean",
-    "lungs_only",
-    "noise_equalised",
-    "lungs_only_noise_equalised",
-    "lungs_masked_out",
-    "border_only",
-    "noise_only",
-)
-"""The audit's conditions (`train.conditions`) that every grouped fold is held against."""
+SHIPPED = 0
+"""The grouped fold whose weights are shipped; its held-out slices are the ones they are judged on."""
 
 
-def fold_parts(entries: list[Entry], protocol: str, fold: int, folds: int = FOLDS) -> dict[str, str]:
-    """File → part of the distinct ``entries`` when ``fold`` (from 0) is held out as the test part.
+def fold_parts(entries: Sequence[Entry], protocol: str, fold: int, folds: int = FOLDS) -> dict[str, str]:
+    """File → "train" or "test" for the distinct ``entries`` when ``fold`` (from 0) is held out.
 
-    Raises ValueError for an unknown protocol or fold.
+    Stratified by class; ``grouped`` leaves no similarity group on two sides. Raises ValueError for an unknown protocol
+    or fold.
     """
     if protocol not in PROTOCOLS or not 0 <= fold < folds:
         raise ValueError(
@@ -38,18 +29,24 @@ def fold_parts(entries: list[Entry], protocol: str, fold: int, folds: int = FOLD
     distinct = [entry for entry in entries if not entry.duplicate_of]
     labels = np.array([entry.label for entry in distinct])
     groups = np.array([entry.group for entry in distinct])
+    splits = (StratifiedGroupKFold if protocol == "grouped" else StratifiedKFold)(
+        folds, shuffle=True, random_state=SEED
+    )
+    test = set(list(splits.split(labels, labels, groups))[fold][1].tolist())
+    return {entry.file: "test" if place in test else "train" for place, entry in enumerate(distinct)}
 
-    def draw(among: np.ndarray, parts: int, chosen: int) -> np.ndarray:
-        if protocol == "grouped":
-            splits = StratifiedGroupKFold(parts, shuffle=True, random_state=SEED)
-            drawn = list(splits.split(among, labels[among], groups[among]))
-        else:
-            drawn = list(StratifiedKFold(parts, shuffle=True, random_state=SEED).split(among, labels[among]))
-        return among[drawn[chosen][1]]
 
-    everything = np.arange(len(distinct))
-    test = draw(everything, folds, fold)
-    validation = draw(np.setdiff1d(everything, test), VALIDATION_PARTS, 0)
-    parts = np.full(len(distinct), "train", dtype=object)
-    parts[test], parts[validation] = "test", "validation"
-    return {entry.file: str(part) for entry, part in zip(distinct, parts, strict=True)}
+def held_out() -> list[Entry]:
+    """The slices that the shipped weights did not learn from."""
+    return _shipped("test")
+
+
+def learnt_from() -> list[Entry]:
+    """The slices that the shipped weights learnt from."""
+    return _shipped("train")
+
+
+def _shipped(part: str) -> list[Entry]:
+    entries = distinct_entries()
+    parts = fold_parts(entries, "grouped", SHIPPED)
+    return [entry for entry in entries if parts[entry.file] == part]

@@ -10,7 +10,9 @@ import keras
 import numpy as np
 
 from lungapp.registry import LABELS
-from train.pipeline import Part
+
+RESULTS = Path(__file__).parent / "results"
+"""Committed logits on held-out slices, <protocol>/fold<K>/<model or baseline>/test.csv."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,13 @@ def logits_of(model: keras.Model, inputs: np.ndarray, batch: int = 32) -> np.nda
     return view.predict(inputs, batch_size=batch, verbose=0)
 
 
-def write_predictions(path: Path, part: Part, logits: np.ndarray) -> None:
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write ``predictions`` as CSV, a row a slice."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", "label", "group", *LABELS))
-        for name, label, group, row in zip(part.files, part.labels, part.groups, logits, strict=True):
+        rows = zip(predictions.files, predictions.labels, predictions.groups, predictions.logits, strict=True)
+        for name, label, group, row in rows:
             writer.writerow((name, LABELS[label], group, *(f"{value:.4f}" for value in row)))
 
 
