@@ -149,7 +149,7 @@ def read_ensemble_card(folder: Path) -> ModelCard:
 def _calibrated(card: ModelCard, path: Path) -> ModelCard:
     """``card``, whose calibration can be used. Raises `WeightsMismatch`: a damaged one must promise nothing."""
     try:
-        card.calibration
+        _ = card.calibration  # read and checked once
     except ValueError as error:
         raise WeightsMismatch(
             "Expected the calibration in {file} to state {what}. Received: something else.",

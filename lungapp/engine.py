@@ -219,6 +219,11 @@ class Engine:
             return self._loaded[spec.name]
 
 
+def cards_of(engine: Engine) -> list[ModelCard]:
+    """Of the models that can be asked, and of their mean: what reports need to say what an answer is worth."""
+    return [*engine.cards(), *filter(None, [engine.ensemble_card()])]
+
+
 def _check(target: str, method: str) -> None:
     from_labels = (PREDICTED, *LABELS)
     if target not in from_labels:

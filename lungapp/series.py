@@ -40,8 +40,8 @@ MOST_PIXELS = 2**23
 """A thread reads on before it judges until it holds as many; that is a batch of slices of 1024 x 1024."""
 
 NEIGHBOURS = 2
-"""Counted slices next to one another that must be decided malignant before the series is: a lesion on one slice alone is
-rare where slices are a few mm apart, and one slice decided wrongly is not."""
+"""Counted slices next to one another that must be decided malignant before the series is: a lesion on one slice alone
+is rare where slices are a few mm apart, and one slice decided wrongly is not."""
 
 THUMBNAIL_SIDE = 96
 
@@ -178,9 +178,9 @@ def summarise(
 def aggregate(rows: Sequence[SeriesRow]) -> Aggregate:
     """What the answer sets of the counted ``rows`` say together.
 
-    Malignant where `NEIGHBOURS` counted slices next to one another are; not malignant where every counted slice is that;
-    else, and where none is counted, undecided. Rows that are not counted are skipped: their neighbours on either side
-    count as neighbours.
+    Malignant where `NEIGHBOURS` counted slices next to one another are; not malignant where every counted slice is
+    that; else, and where none is counted, undecided. Rows that are not counted are skipped: their neighbours on either
+    side count as neighbours.
     """
     counted = [row for row in rows if row.counted]
     decisions = Counter(row.decision for row in counted)

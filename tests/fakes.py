@@ -77,7 +77,7 @@ def make_calibration(threshold: float = 0.2, temperature: float | None = 1.5) ->
     bands = (("malignant", 0.5, 1.0, 0.94), ("not_malignant", 0.0, 0.2, 0.9), ("undecided", 0.2, 0.8, 0.4))
     evidence = [
         {"decision": decision, "low": low, "high": high, "slices": 212, "groups": 31, "right": right,
-         "interval": [right - 0.05, right + 0.03]}
+         "interval": [round(right - 0.05, 2), round(right + 0.03, 2)]}
         for decision, low, high, right in bands
     ]  # fmt: skip
     stated = {} if temperature is None else {"temperature": temperature}
@@ -113,13 +113,11 @@ class FakeEngine:
         if quality.verdict == "reject" and not override:
             return Analysis(item, quality, model)
         predictions = tuple(_predict(name, SCORES[name]) for name in names)
-        if overridden:
-            predictions = tuple(prediction.forced() for prediction in predictions)
         maps = tuple(_explain(item, prediction, target, method) for prediction in predictions)
         mean = tuple(np.mean([SCORES[name] for name in names], axis=0))
         ensemble = _predict("ensemble", mean) if model == "all" else None
-        if overridden and ensemble:
-            ensemble = ensemble.forced()
+        if overridden:
+            predictions, ensemble = _forced(predictions, ensemble)
         given = to_input(item, MODELS[0])[..., 0]
         timings = {"total": 12.345}
         return Analysis(item, quality, model, predictions, maps, ensemble, given, timings, overridden)
@@ -141,7 +139,8 @@ class FakeEngine:
         names = [one.name for one in MODELS] if model == "all" else [model]
 
         def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
-            return [self._series_scores(names, float(picture.mean()), model == "all") for picture in pictures]
+            found = [self._series_scores(names, float(picture.mean()), model == "all") for picture in pictures]
+            return [_forced(*one) if forced else one for one, forced in zip(found, overridden, strict=True)]
 
         return run(entries, partial(look, spec=spec, model=model, override=override), score, batch)
 
@@ -180,6 +179,10 @@ class BrokenEngine(FakeEngine):
 
     def analyse_series(self, *_: Any, **__: Any) -> Iterator[SeriesRow]:
         raise self.error
+
+
+def _forced(predictions: tuple[Prediction, ...], ensemble: Prediction | None) -> Scores:
+    return tuple(prediction.forced() for prediction in predictions), ensemble and ensemble.forced()
 
 
 def _predict(name: str, scores: tuple[float, ...]) -> Prediction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lungapp import report
-from lungapp.cards import ModelCard
+from lungapp.engine import cards_of
 from lungapp.rendering import to_png
 from lungapp.slices import Slice
 from lungapp.turns import in_turn
@@ -25,8 +25,3 @@ def analysed(
         if faithfulness:
             analysis = engine.measure_faithfulness(analysis)
         return report.to_json(analysis, cards=cards_of(engine)), to_png(shown_overlay(analysis))
-
-
-def cards_of(engine: Engine) -> list[ModelCard]:
-    """Of the models that can be asked, and of the ensemble."""
-    return [*engine.cards(), *filter(None, [engine.ensemble_card()])]

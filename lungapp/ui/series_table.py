@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 
 from lungapp.registry import LABELS
-from lungapp.report.facts import STATE
+from lungapp.report.answers import DECISION_WORDS
+from lungapp.report.facts import UNSCORED
 from lungapp.results import SeriesAnalysis, SeriesRow
 from lungapp.texts import mark
 from lungapp.ui.language import say, say_html
-from lungapp.ui.words import capital
 
 SORT_AND_OPEN = """element.addEventListener('click', (event) => {
     const head = event.target.closest('th[aria-sort]');
@@ -35,9 +35,20 @@ SORT_AND_OPEN = """element.addEventListener('click', (event) => {
 OTHERS = tuple(label for label in LABELS if label != "malignant")
 
 HEADS = (
-    mark("Slice"), mark("Malignant (%)"), mark("Class"), mark("Status"), mark("Position (mm)"), mark("Normal (%)"),
-    mark("Benign (%)"), mark("What to know"),
+    mark("Slice"), mark("Malignant (%)"), mark("Answer"), mark("Cannot be excluded"), mark("Position (mm)"),
+    mark("Normal (%)"), mark("Benign (%)"), mark("What to know"),
 )  # fmt: skip
+
+
+NOT_COUNTED = mark("Not counted")
+
+
+def short_answer(row: SeriesRow) -> str:
+    """What a row comes to in a word or two, and whether it counts."""
+    if row.prediction is None or row.decision is None:
+        return say(UNSCORED["failed" if row.error else "rejected"])
+    answer = DECISION_WORDS[row.decision]
+    return say(answer) if row.counted else say("{name}: {said}", name=NOT_COUNTED, said=answer)
 
 
 def table(series: SeriesAnalysis) -> str:
@@ -62,17 +73,18 @@ def _row(row: SeriesRow) -> str:
     known = say(row.error) if row.error else " ".join(say(finding.message) for finding in row.quality.findings)
     cells = (
         _share(scores, "malignant"),
-        _text(capital(row.prediction.label) if row.prediction else ""),
-        _text(say(STATE[row.state])),
+        _text(short_answer(row)),
+        _text(say(", ").join(map(say, row.prediction.answer_set)) if row.prediction else ""),
         _number(row.position),
         *(_share(scores, label) for label in OTHERS),
         _known(known),
     )
+    kind = "" if row.counted else ' class="la-uncounted"'
     if row.error:
-        return f"<tr>{_head(row.number, str(row.number))}{''.join(cells)}</tr>"
+        return f"<tr{kind}>{_head(row.number, str(row.number))}{''.join(cells)}</tr>"
     opens = say_html("Open slice {number}", number=row.number)
     button = f'<button type="button" aria-label="{opens}">{row.number}</button>'
-    return f'<tr data-slice="{row.number}">{_head(row.number, button)}{"".join(cells)}</tr>'
+    return f'<tr data-slice="{row.number}"{kind}>{_head(row.number, button)}{"".join(cells)}</tr>'
 
 
 def _head(number: int, shown: str) -> str:
