@@ -152,9 +152,9 @@ def _calibrated(card: ModelCard, path: Path) -> ModelCard:
         _ = card.calibration  # read and checked once
     except ValueError as error:
         raise WeightsMismatch(
-            "Expected the calibration in {file} to state {what}. Received: something else.",
+            "Expected the calibration in {file} to state a temperature, a level, and a threshold from 0 to 1 for each "
+            "class. Received: something else.",
             file=path.name,
-            what=str(error),
         ) from error
     return card
 

@@ -96,7 +96,7 @@ def series_headline(found: Aggregate) -> str:
         return mark("Not malignant (normal or benign) on all counted slices")
     if found.decision == "undecided":
         return HEADLINES["undecided"]
-    where: str = listed([Text("{first} to {last}", first=first, last=last) for first, last in found.runs])
+    where: str = listed([Text("{low} to {high}", low=first, high=last) for first, last in found.runs])
     if len(found.runs) > MOST_RUNS:
         first, last = found.runs[0][0], found.runs[-1][1]
         where = Text("in {count} places between {first} and {last}", count=len(found.runs), first=first, last=last)
@@ -132,5 +132,5 @@ def _lone(found: Aggregate) -> tuple[str, ...]:
     if not found.counted:
         return (mark("No slice of this series counts, so nothing can be said of it."),)
     if found.decision == "undecided" and found.decisions["malignant"]:
-        return (mark("Slices decided malignant stand alone here: none has a neighbour that is, too."),)
+        return (mark("Slices decided malignant stand alone here: none has a neighbour that is too."),)
     return ()
