@@ -122,8 +122,8 @@ def series_in_words(found: Aggregate) -> tuple[str, ...]:
             "lung, are not counted."
         ),
         mark(
-            "This was not validated on patients: how often it is right for one is not known. It is not a diagnosis, and "
-            "no proof of health."
+            "This was not validated on patients: how often it is right for one is not known. It is not a diagnosis, "
+            "and no proof of health."
         ),
     )
 
