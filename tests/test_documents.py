@@ -48,7 +48,7 @@ def test_the_first_code_block_runs():
     out = io.StringIO()
     with contextlib.chdir(ROOT), contextlib.redirect_stdout(out):
         exec(code, {})
-    assert re.match(r"(normal|benign|malignant) \{'normal': ", out.getvalue())
+    assert re.match(r"(malignant|not_malignant|undecided) \(('\w+'(, )?)+,?\) \{'normal': ", out.getvalue())
 
 
 def test_the_readmes_table_is_the_cards():
