@@ -16,8 +16,8 @@ Decision = Literal["malignant", "not_malignant", "undecided"]
 
 DECISIONS: tuple[Decision, ...] = ("malignant", "not_malignant", "undecided")
 
-DOUBTFUL = frozenset({"unusual", "little_lung", "upside_down"})
-"""Warnings of the gate that make a slice's scores doubtful: in a series such a slice takes no part in the answer."""
+HARMLESS = frozenset({"burned_in"})
+"""Warnings of the gate that leave the scores as good as they are. A slice with any other is not counted in a series."""
 
 
 @dataclass(frozen=True)
@@ -243,9 +243,9 @@ class SeriesRow(Scored):
 
     @property
     def counted(self) -> bool:
-        """Whether it takes part in what is said of the series: scored, let through by the gate, and not `DOUBTFUL`."""
+        """Whether it takes part in what is said of the series: scored, and nothing makes its scores doubtful."""
         codes = {finding.code for finding in self.quality.findings}
-        return self.prediction is not None and not self.overridden and not codes & DOUBTFUL
+        return self.prediction is not None and not self.overridden and codes <= HARMLESS
 
 
 @dataclass(frozen=True)

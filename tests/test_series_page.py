@@ -199,6 +199,7 @@ def test_the_table_has_a_row_a_slice_and_numbers_to_sort_by(done: Finished) -> N
     assert {row.count("data-value=") for row in rows} == {len(HEADS)}
     assert sum("data-slice=" in row for row in rows) == 9, "one could not be read, so it cannot be opened"
     assert "Not scored" in rows[0]
+    assert 'data-value="Malignant">Malignant<small>Cannot be excluded: malignant.</small>' in rows[6]
     assert "Expected " in rows[3]
     assert f'data-value="{100 * (done.series.rows[5].malignant or 0):.4f}"' in rows[5]
     assert "&lt;b&gt;" in table(replace(done.series, rows=(replace(done.series.rows[3], error="<b>"),)))

@@ -118,8 +118,8 @@ def series_in_words(found: Aggregate) -> tuple[str, ...]:
             "counted slice is that; else it is undecided."
         ),
         mark(
-            "Slices that the input check rejected, or that are unlike the training slices, upside down, or show little "
-            "lung, are not counted."
+            "Slices that the input check rejected, or whose scores it calls doubtful (unlike the training slices, "
+            "upside down, little lung), are not counted."
         ),
         mark(
             "This was not validated on patients: how often it is right for one is not known. It is not a diagnosis, "

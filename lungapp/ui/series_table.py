@@ -8,7 +8,7 @@ from lungapp.registry import LABELS
 from lungapp.report.answers import DECISION_WORDS
 from lungapp.report.facts import UNSCORED
 from lungapp.results import SeriesAnalysis, SeriesRow
-from lungapp.texts import mark
+from lungapp.texts import listed, mark
 from lungapp.ui.language import say, say_html
 
 SORT_AND_OPEN = """element.addEventListener('click', (event) => {
@@ -35,8 +35,8 @@ SORT_AND_OPEN = """element.addEventListener('click', (event) => {
 OTHERS = tuple(label for label in LABELS if label != "malignant")
 
 HEADS = (
-    mark("Slice"), mark("Malignant (%)"), mark("Answer"), mark("Cannot be excluded"), mark("Position (mm)"),
-    mark("Normal (%)"), mark("Benign (%)"), mark("What to know"),
+    mark("Slice"), mark("Malignant (%)"), mark("Answer"), mark("Position (mm)"), mark("Normal (%)"),
+    mark("Benign (%)"), mark("What to know"),
 )  # fmt: skip
 
 
@@ -73,8 +73,7 @@ def _row(row: SeriesRow) -> str:
     known = say(row.error) if row.error else " ".join(say(finding.message) for finding in row.quality.findings)
     cells = (
         _share(scores, "malignant"),
-        _text(short_answer(row)),
-        _text(say(", ").join(map(say, row.prediction.answer_set)) if row.prediction else ""),
+        _answer(row),
         _number(row.position),
         *(_share(scores, label) for label in OTHERS),
         _known(known),
@@ -101,8 +100,12 @@ def _number(value: float | None) -> str:
     return f'<td class="la-number" data-value="{value:.4f}">{value:.1f}</td>'
 
 
-def _text(words: str) -> str:
-    return f'<td data-value="{escape(words)}">{escape(words) or chr(0x2013)}</td>'
+def _answer(row: SeriesRow) -> str:
+    answer = escape(short_answer(row))
+    left = ""
+    if row.prediction:
+        left = f"<small>{say_html('Cannot be excluded: {classes}.', classes=listed(row.prediction.answer_set))}</small>"
+    return f'<td class="la-answer" data-value="{answer}">{answer}{left}</td>'
 
 
 def _known(words: str) -> str:
