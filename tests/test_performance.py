@@ -133,7 +133,7 @@ def test_a_full_card_is_shown_whole() -> None:
         assert part in rows
     assert rows["Tested slices"] == ["105", "105"]
     assert rows["Runs, averaged"] == ["1", "3"]
-    assert rows["Malignant malignant from 50 % to 100 %"] == ["94 % were malignant 89\N{EN DASH}97 %", "212", "31"]
+    assert rows["Malignant malignant from 50 % to 100 %"] == ["94 % were malignant 89\N{EN DASH}97 %", "212 31"]
     assert rows["Not malignant malignant from 0 % to 20 %"][0] == "90 % were not malignant 85\N{EN DASH}93 %"
     assert rows["Undecided malignant from 20 % to 80 %"][0] == "40 % were malignant 35\N{EN DASH}43 %"
     assert "at least 90 % of the slices of each class" in text

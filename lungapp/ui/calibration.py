@@ -92,9 +92,9 @@ def _evidence(calibration: Calibration) -> str:
         figure = Figure(item.right, item.interval)
         held = say_html(HELD[item.decision], share=figure.show())
         head = f"{say_html(DECISION_WORDS[item.decision])}<small>{escape(where)}</small>"
-        rows.append(row(head, [f"{held}<small>{figure.show_interval(short=True)}</small>", f"{item.slices:,}",
-                               f"{item.groups:,}"]))  # fmt: skip
-    heads = [say_html("Held, with its 95 % interval"), say_html("Slices"), say_html("Groups")]
+        sizes = f"{item.slices:,}<small>{item.groups:,}</small>"
+        rows.append(row(head, [f"{held}<small>{figure.show_interval(short=True)}</small>", sizes]))
+    heads = [say_html("Held, with its 95 % interval"), say_html("Slices, and groups of similar ones")]
     return table(heads, rows, say_html("How its answers went on slices it had not seen"), shown=True)
 
 
