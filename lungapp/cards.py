@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lungapp.calibration import Calibration, read_calibration
 from lungapp.errors import WeightsMismatch, WeightsMissing
 from lungapp.registry import LABELS, MODELS, ModelSpec
-from lungapp.results import Status
+from lungapp.results import Prediction, status_of
 from lungapp.weights_io import digest_of
 
 ENSEMBLE = "ensemble"
@@ -42,26 +44,23 @@ class ModelCard:
 
     @property
     def temperature(self) -> float:
-        """Divisor of the logits, fitted on the validation split (Guo et al. 2017)."""
-        return float(self.data["calibration"]["temperature"])
+        """Divisor of the logits (Guo et al. 2017)."""
+        return self.calibration.temperature
 
-    @property
-    def confident_above(self) -> float:
-        """Calibrated probability from which a prediction counts as confident; infinite where none does.
-
-        Cards say so with null; older ones with 1, which no probability was meant to pass.
-        """
-        threshold = self.data["calibration"]["confident_above"]
-        return math.inf if threshold is None or threshold >= 1 else float(threshold)
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What the card promises. Raises ValueError where that is damaged; no card that was read is."""
+        return read_calibration(self.data.get("calibration"), with_temperature=self.name != ENSEMBLE)
 
     @property
     def members(self) -> dict[str, str]:
         """Of an ensemble's card: the weights' digest by model name."""
         return self.data["members"]
 
-    def status_of(self, probability: float) -> Status:
-        """What the abstention rule makes of a prediction whose top probability this is."""
-        return "confident" if probability >= self.confident_above else "uncertain"
+    def predict(self, probabilities: np.ndarray, precision: str = "f32") -> Prediction:
+        """The answer that calibrated ``probabilities`` (labels,) float come to; ``precision`` as in `Prediction`."""
+        answer_set = self.calibration.answer_set(self.labels, probabilities)
+        return Prediction(self.name, self.labels, probabilities, answer_set, status_of(answer_set), precision)
 
 
 def shipped(folder: Path) -> tuple[ModelSpec, ...]:
@@ -82,16 +81,7 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
                 file=path.name,
                 found=str(data[key]),
             )
-    card = ModelCard(data)
-    try:
-        usable = 0 < card.temperature < math.inf and not math.isnan(card.confident_above)
-    except (KeyError, TypeError, ValueError):
-        usable = False
-    if not usable:
-        raise WeightsMismatch(
-            "Expected {file} to state temperature and confident_above. Received: no such.", file=path.name
-        )
-    return card
+    return _calibrated(ModelCard(data), path)
 
 
 def checked_weights(spec: ModelSpec, folder: Path) -> tuple[Path, ModelCard]:
@@ -127,7 +117,7 @@ def read_ensemble_card(folder: Path) -> ModelCard:
     Raises
     ------
     WeightsMissing : it or a member's card is absent.
-    WeightsMismatch : it is damaged, or its figures are of other weights than the members' cards name.
+    WeightsMismatch : it or its calibration is damaged, or it is of other weights than the members' cards name.
     """
     path = folder / f"{ENSEMBLE}.json"
     data = _read(path, REQUIRED_OF_ENSEMBLE)
@@ -153,7 +143,20 @@ def read_ensemble_card(folder: Path) -> ModelCard:
             raise WeightsMismatch(
                 "Expected {file} to name the weights of {model}. Received: another digest.", file=path.name, model=name
             )
-    return ModelCard(data)
+    return _calibrated(ModelCard(data), path)
+
+
+def _calibrated(card: ModelCard, path: Path) -> ModelCard:
+    """``card``, whose calibration can be used. Raises `WeightsMismatch`: a damaged one must promise nothing."""
+    try:
+        _ = card.calibration  # read and checked once
+    except ValueError as error:
+        raise WeightsMismatch(
+            "Expected the calibration in {file} to state a temperature, a level, and a threshold from 0 to 1 for each "
+            "class. Received: something else.",
+            file=path.name,
+        ) from error
+    return card
 
 
 def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import frame_of, to_input
 from lungapp.quality import assess
 from lungapp.registry import DEFAULT_MODEL, LABELS, MODELS, ModelSpec, get_spec
-from lungapp.results import ActivationMap, Analysis, Prediction, SeriesRow
+from lungapp.results import ActivationMap, Analysis, Prediction, SeriesRow, status_of
 from lungapp.series import BATCH, Scores, look, run
 from lungapp.settings import WEIGHTS
 from lungapp.slices import Entry, Slice
@@ -106,7 +106,7 @@ class Engine:
         model : a model's name, or "all" for every model that has weights, and their ensemble.
         target : the class to explain, or "predicted" for each model's own.
         method : how to explain, a name out of `lungapp.methods`.
-        override : score the slice even where the gate rejects it; the analysis then says so and is never confident.
+        override : score the slice even where the gate rejects it; the analysis then says so and excludes nothing.
         progress : is told the share of the explanation that is done, in (0, 1], by the slow methods.
 
         Raises
@@ -189,12 +189,11 @@ class Engine:
         return self._all_models() if model == ALL else [self._model(get_spec(model))]
 
     def _scores(self, model: str, models: Sequence[LoadedModel], outputs: Sequence[Output], overridden: bool) -> Scores:
-        """What ``models`` say of one slice, and their mean where all were asked; forced answers are never confident."""
+        """What ``models`` say of one slice, and their mean where all were asked; forced answers exclude nothing."""
         predictions = tuple(loaded.predict(output.logits) for loaded, output in zip(models, outputs, strict=True))
         ensemble = _mean(predictions, models, self.ensemble_card()) if model == ALL else None
         if overridden:
-            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
-            ensemble = ensemble and replace(ensemble, status="uncertain")
+            return tuple(prediction.forced() for prediction in predictions), ensemble and ensemble.forced()
         return predictions, ensemble
 
     def _all_models(self) -> list[LoadedModel]:
@@ -223,6 +222,11 @@ class Engine:
             return self._loaded[spec.name]
 
 
+def cards_of(engine: Engine) -> list[ModelCard]:
+    """Of the models that can be asked, and of their mean: what reports need to say what an answer is worth."""
+    return [*engine.cards(), *filter(None, [engine.ensemble_card()])]
+
+
 def _check(target: str, method: str) -> None:
     from_labels = (PREDICTED, *LABELS)
     if target not in from_labels:
@@ -241,17 +245,15 @@ def _input_of(model: str) -> ModelSpec:
 def _mean(predictions: tuple[Prediction, ...], models: Sequence[LoadedModel], card: ModelCard | None) -> Prediction:
     """The mean of the calibrated probabilities.
 
-    Its card says whether it is confident, where there is one of just these weights; else it is where all models agree
-    and each one is.
+    What it excludes is its own card's to say, where there is one of just these weights; else only what every model
+    excludes is, which for each class is wrong no more often than a single model.
     """
     mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
+    labels, precision = predictions[0].labels, predictions[0].precision
     if card and card.members == {loaded.spec.name: loaded.card.weights_sha256 for loaded in models}:
-        status = card.status_of(float(mean.max()))
-    else:
-        agreed = len({prediction.label for prediction in predictions}) == 1
-        confident = agreed and all(prediction.status == "confident" for prediction in predictions)
-        status = "confident" if confident else "uncertain"
-    return Prediction(ENSEMBLE, predictions[0].labels, mean, status, predictions[0].precision)
+        return card.predict(mean, precision)
+    answer_set = tuple(label for label in labels if any(label in item.answer_set for item in predictions))
+    return Prediction(ENSEMBLE, labels, mean, answer_set, status_of(answer_set), precision)
 
 
 def _maps(

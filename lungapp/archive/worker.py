@@ -11,6 +11,7 @@ from typing import Any
 
 from lungapp.archive.inputs import Input, Source
 from lungapp.archive.rows import Job, of_failure, of_slice
+from lungapp.engine import cards_of
 from lungapp.errors import explain
 from lungapp.reading.study import read_study
 from lungapp.slices import Entry, Study
@@ -27,7 +28,7 @@ class Worker:
         self._job = job
         self._source = Source(job.source)
         self._engine = job.engine(job.weights, job.precision, threads)
-        self._cards = self._engine.cards()
+        self._cards = cards_of(self._engine)
 
     def score(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:
         """The rows of ``inputs``, at least one for each; slices of different inputs share a forward pass.

@@ -35,6 +35,8 @@ SWEEP_SECONDS, KEEP_SECONDS = 60, 600
 CONCURRENCY, QUEUE_LENGTH = 2, 64
 """How many requests of a kind run at a time, and how many may wait; the page shows each its place."""
 
+ONE_DATASET = mark("The models learnt from one small dataset.")
+
 DEFAULTS = Settings()
 
 logger = logging.getLogger(__name__)
@@ -86,7 +88,8 @@ def header() -> str:
 
 
 def notice() -> str:
-    return f'<p class="la-notice" role="note">{say_html(NOTICE)}</p>'
+    """The standing warning, said here alone."""
+    return f'<p class="la-notice" role="note">{say_html(NOTICE)} {say_html(ONE_DATASET)}</p>'
 
 
 def _read_records(engine: Engine) -> Records:

@@ -45,7 +45,7 @@ def test_a_first_analysis_says_why_it_waits_and_then_answers(visit: Callable[...
         seen.upload(PHANTOM)
         expect(seen.page.get_by_text("The models are being loaded")).to_be_visible(timeout=20_000)
         engine.loaded.set()
-        expect(seen.page.get_by_text("Predicted class")).to_be_visible(timeout=20_000)
+        expect(seen.page.get_by_text("Cannot be excluded at")).to_be_visible(timeout=20_000)
         expect(seen.page.get_by_text("The models are being loaded")).to_have_count(0)
         seen.page.context.close()
 
@@ -65,7 +65,7 @@ def test_a_full_disk_is_said_on_the_page(chromium: Browser, monkeypatch: pytest.
         page.reload()
         page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
         page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
-        expect(page.get_by_text("Predicted class")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Cannot be excluded at")).to_be_visible(timeout=30_000)
         page.context.close()
 
 
@@ -83,6 +83,6 @@ def test_a_login_and_then_an_analysis(chromium: Browser) -> None:
         page.get_by_role("button", name="Login").click()
         page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
         page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
-        expect(page.get_by_text("Predicted class")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Cannot be excluded at")).to_be_visible(timeout=30_000)
         context.close()
     assert errors == []
