@@ -20,8 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lungapp.anatomy import Anatomy
 from lungapp.errors import LungAppError
 from lungapp.quality import assess
+from lungapp.quality.rules import REJECTING, WARNING
 from lungapp.reading import read_slice
 from lungapp.slices import MEDIASTINUM, Slice, Window
 from tests.strangers import families
@@ -30,8 +32,16 @@ from train.data import find_dataset, read_manifest, read_split
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "gate.md"
 REFUSED = "refused by reading"
-SERIES = "lidc-idri-0001", "lung-pet-ct-dx-a0002"
-WINDOWS = {"-600/1500": Window(-600, 1500), "-450/1100": Window(-450, 1100), "mediastinum 40/400": MEDIASTINUM}
+ELSEWHERE = "8-bit pictures from two other collections"
+SERIES = {"lidc-idri-0001": 0, "lung-pet-ct-dx-a0001": 8, "lung-pet-ct-dx-a0002": 2}
+"""Patients, and how many slices at the start of the series show a neck, which is to be rejected."""
+WINDOWS = {
+    "-600/1500": Window(-600, 1500),
+    "-450/1100": Window(-450, 1100),
+    "-700/1000": Window(-700, 1000),
+    "0/2500": Window(0, 2500),
+    "mediastinum 40/400": MEDIASTINUM,
+}
 
 
 class Row:
@@ -45,7 +55,7 @@ class Row:
                 self.codes[REFUSED] += 1
                 continue
             start = time.process_time()
-            report = assess(item)
+            report = assess(Anatomy(item))
             self.milliseconds += 1000 * (time.process_time() - start)
             self.verdicts[report.verdict] += 1
             self.codes.update(finding.code for finding in report.findings)
@@ -77,6 +87,10 @@ def strangers(samples: Path | None, extra: Path | None) -> Iterator[Row]:
         for folder in sorted(path for path in (samples / "not-chest-ct").iterdir() if path.is_dir()):
             yield Row(f"{folder.name} (real)", read(sorted(folder.iterdir())))
         yield from _planes(samples)
+        for name, necks in SERIES.items():
+            if necks:
+                files = sorted((samples / "dicom" / name).rglob("*.dcm"))
+                yield Row(f"neck of {name}", read(files[:necks]))
     if extra:
         yield Row("further pictures", read(sorted(path for path in extra.rglob("*.*") if path.is_file())))
 
@@ -112,9 +126,9 @@ def chests(samples: Path | None, data: Path | None) -> Iterator[Row]:
             files = [data / entry.file for entry in read_manifest() if parts.get(entry.file) == part]
             yield Row(f"dataset, grouped {part} slices", read(files))
     if samples:
-        for name in SERIES:
-            files = sorted((samples / "dicom" / name).rglob("*.dcm"))
-            files = files[4:-4] if name == SERIES[1] else files  # its ends are a neck and an abdomen
+        yield Row(ELSEWHERE, read(sorted((samples / "chest-ct-elsewhere").iterdir())))
+        for name, necks in SERIES.items():
+            files = sorted((samples / "dicom" / name).rglob("*.dcm"))[necks:]
             slices = [item for item in read(files) if item]
             yield Row(name, slices)
             for title, window in WINDOWS.items():
@@ -132,12 +146,26 @@ def table(rows: list[Row]) -> str:
     return "\n".join([head, *(row.line() for row in rows)])
 
 
+def rules_table() -> str:
+    """The ranges of `lungapp.quality.rules`."""
+    rows = [
+        f"| {rule.measure} | {rule.low:g} to {rule.high:g} | {rule.code} | {effect} |"
+        for effect, rules in (("reject", REJECTING), ("doubt", WARNING))
+        for rule in rules
+    ]
+    return "\n".join(["| Measure | Expected | Outside | which is |\n|" + 4 * " --- |", *rows])
+
+
 def document(outside: list[Row], inside: list[Row]) -> str:
     """``docs/gate.md``."""
     every = [*outside, *inside]
     held_out = [row for row in inside if "validation" in row.name or "test" in row.name]
     others = [row for row in inside if row.name in SERIES]
+    pictures = [row for row in inside if row.name == ELSEWHERE]
+    windowed = [row for row in inside if "as 8-bit" in row.name and "mediastinum" not in row.name]
+    erased = [row for row in inside if "mediastinum" in row.name]
     milliseconds = sum(row.milliseconds for row in every) / sum(row.count for row in every)
+    passing = "accept", "warn"
     return f"""# The input gate, tried
 
 <!-- Rendered by `python -m benchmarks.gate --write`; do not edit. -->
@@ -148,11 +176,23 @@ slice.
 
 - No axial chest CT, rejected: **{summary(outside, ("reject",))}**
 - Held-out slices of the dataset, accepted: **{summary(held_out, ("accept",))}**
-- Chest CT of other scanners, accepted or with a warning: **{summary(others, ("accept", "warn"))}**
+- Chest CT of other scanners, accepted or with a warning: in HU **{summary(others, passing)}**, as 8-bit pictures in
+  lung and wide windows **{summary(windowed, passing)}**, in a mediastinal window **{summary(erased, passing)}**
+- 8-bit chest CT from two other collections, accepted or with a warning: **{summary(pictures, passing)}**
 
 How to read it: the drawn strangers are rough, and the ranges were set with the dataset's, the samples' and these
-pictures' measures in view, so the first figure is optimistic about pictures of other kinds. The other scanners are
-two, with one patient each; two in five of one patient's slices get a warning: they are less like the training slices.
+pictures' measures in view, so the figures are optimistic about pictures of other kinds. The other scanners are three,
+with one patient each, slices without any lung set aside as necks.
+
+## How it judges
+
+Greys of a picture are first brought to one scale by its air and its soft tissue
+([`lungapp/greys.py`](../lungapp/greys.py)), so one table of ranges holds for HU and for pictures in any window. What no
+chest is like rejects. What few chests are like is a doubt, which warns; two doubts of different kinds reject.
+
+{rules_table()}
+
+A picture unlike the training slices (`unusual`) is a doubt too: by itself it warns and does not reject.
 
 ## Not an axial chest CT
 
@@ -160,7 +200,7 @@ two, with one patient each; two in five of one patient's slices get a warning: t
 
 ## Axial chest CT
 
-A mediastinal window leaves nothing of the lungs in an 8-bit picture; the gate asks for another one.
+A mediastinal window leaves nothing of the lungs in an 8-bit picture: the gate warns and asks for another one.
 
 {table(inside)}
 """

@@ -66,7 +66,7 @@ class Anatomy:
     def hull(self) -> np.ndarray:
         """`cavity_hull` in the slice's own pixels: (points, 2) float32, columns and rows; empty without lungs."""
         points = cavity_hull(self.small_lungs, self.small_body)
-        scale = np.float32([self.columns, self.rows]) / np.float32(self.small.shape[::-1])
+        scale = np.array([self.columns, self.rows], np.float32) / np.array(self.small.shape[::-1], np.float32)
         return _fixed((points + np.float32(0.5)) * scale - np.float32(0.5))
 
     @cached_property
@@ -98,9 +98,9 @@ SHIFT = 4
 def cavity_hull(lungs: np.ndarray, body: np.ndarray) -> np.ndarray:
     """The convex hull of both lungs with the pleura, (points, 2) float32, columns and rows; empty without lungs.
 
-    A lung that is dense, by a mass, an effusion or a collapse, is not found as lung. So each lung is also mirrored about
-    the middle of the body, as far as it then lies no nearer to the skin than lungs do: the cavity is nearly symmetrical,
-    and what one side has lost the other shows.
+    A lung that is dense, by a mass, an effusion or a collapse, is not found as lung. So each lung is also mirrored
+    about the middle of the body, as far as it then lies no nearer to the skin than lungs do: the cavity is nearly
+    symmetrical, and what one side has lost the other shows.
 
     Parameters
     ----------

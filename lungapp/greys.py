@@ -32,6 +32,16 @@ BLACK = 8
 PADDING = 0.01
 """Share of a picture from which on black at its border may be padding around the scanner's circle."""
 
+ERASED = 0.03
+"""Share of a picture from which on black inside of what is brighter is lungs that a window has erased; a trachea and a
+stomach's gas are less."""
+
+NEARLY = 0.2
+"""Of erased lungs' black: so much is nearly black at their edges. Lungs and air that are just above black are more."""
+
+FATTY, DENSE = (0.1, 0.70), (0.75, 0.87)
+"""Shares of what is not black in a picture of erased lungs, and their greys: fat at -200 HU and less, muscle at 55."""
+
 SEPARATE = 16
 """Of `LEVELS`: air and tissue nearer to each other than this are one grey."""
 
@@ -44,11 +54,34 @@ def to_model_greys(item: Slice) -> np.ndarray:
     if item.unit == "HU":
         return item.windowed(MODEL_WINDOW)
     grey = item.windowed()
-    if (ends := air_and_tissue(shrink(grey))) is None:
+    small = shrink(grey)
+    if lungs_erased(small):
+        return _without_lungs(grey, small)
+    if (ends := air_and_tissue(small)) is None:
         return grey
     air, tissue = ends
     gain = np.float32((TISSUE - AIR) / (tissue - air))
     return np.clip((grey - np.float32(air)) * gain + np.float32(AIR), 0, 1)
+
+
+def lungs_erased(small: np.ndarray) -> bool:
+    """Whether a window of soft tissue has made the lungs in ``small`` (rows, columns) float32 in [0, 1] black."""
+    levels = _levels(small)
+    black = (levels <= BLACK).view(np.uint8)
+    if cv2.countNonZero(black) <= ERASED * black.size:
+        return False
+    inside = cv2.countNonZero(black - _border_black(black))
+    nearly = cv2.countNonZero(cv2.inRange(levels, BLACK + 1, 2 * BLACK))
+    return inside > ERASED * black.size and nearly < NEARLY * inside
+
+
+def _without_lungs(grey: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """Black as air, which is all that is known of it, and fat and muscle where they lie in the models' window."""
+    shares, greys = zip(FATTY, DENSE, strict=True)
+    fat, dense = np.quantile(small[small > BLACK / (LEVELS - 1)], shares)
+    gain = (greys[1] - greys[0]) / max(dense - fat, 1 / LEVELS)
+    tissue = np.clip((grey - np.float32(fat)) * np.float32(gain) + np.float32(greys[0]), 0, 1)
+    return np.where(grey <= BLACK / (LEVELS - 1), np.float32(AIR), tissue)
 
 
 def air_and_tissue(small: np.ndarray) -> tuple[float, float] | None:
@@ -57,9 +90,9 @@ def air_and_tissue(small: np.ndarray) -> tuple[float, float] | None:
     A threshold between the two (Otsu 1979) parts the picture; air is the mode of what is darker, tissue the median of
     what is brighter. Black around the circle that a scanner reconstructs is neither.
     """
-    levels = cv2.convertScaleAbs(small, alpha=LEVELS - 1)
+    levels = _levels(small)
     counted = np.ones_like(levels)
-    padding = _border_black(levels)
+    padding = _border_black((levels <= BLACK).view(np.uint8))
     if cv2.countNonZero(padding) > PADDING * levels.size and _is_padding(levels, padding):
         counted -= padding
     counts = cv2.calcHist([levels], [0], counted, [LEVELS], [0, LEVELS]).ravel()
@@ -81,9 +114,13 @@ def shrink(grey: np.ndarray, side: int = SMALL_SIDE) -> np.ndarray:
     return cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
-def _border_black(levels: np.ndarray) -> np.ndarray:
-    """(rows, columns) uint8: black that hangs together with the picture's border."""
-    _, labels = cv2.connectedComponents((levels <= BLACK).view(np.uint8), connectivity=4)
+def _levels(grey: np.ndarray) -> np.ndarray:
+    return cv2.convertScaleAbs(grey, alpha=LEVELS - 1)
+
+
+def _border_black(black: np.ndarray) -> np.ndarray:
+    """The part of ``black`` (rows, columns) uint8 that hangs together with the picture's border."""
+    _, labels = cv2.connectedComponents(black, connectivity=4)
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     at_border = np.zeros(int(labels.max()) + 1, np.uint8)
     at_border[border] = 1

@@ -16,8 +16,10 @@ Decision = Literal["malignant", "not_malignant", "undecided"]
 
 DECISIONS: tuple[Decision, ...] = ("malignant", "not_malignant", "undecided")
 
-HARMLESS = frozenset({"burned_in"})
-"""Warnings of the gate that leave the scores as good as they are. A slice with any other is not counted in a series."""
+DOUBTFUL = frozenset({"unusual", "little_lung", "lungs_black"})
+"""Warnings of the gate that keep a slice from counting in a series: a model has seen nothing like it, or next to none
+of the lungs that it judges. Under any other the lungs are there as they were in training: the slice is marked and counts.
+"""
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ class SeriesRow(Scored):
     def counted(self) -> bool:
         """Whether it takes part in what is said of the series: scored, and nothing makes its scores doubtful."""
         codes = {finding.code for finding in self.quality.findings}
-        return self.prediction is not None and not self.overridden and codes <= HARMLESS
+        return self.prediction is not None and not self.overridden and codes.isdisjoint(DOUBTFUL)
 
 
 @dataclass(frozen=True)

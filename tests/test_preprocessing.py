@@ -1,10 +1,9 @@
-"""`to_input`: size, range, aspect, what it removes, and that maps come back to where they were."""
+"""`to_input` and `Anatomy`: size, range, what is removed, greys of any window, and that maps come back in place."""
 
 from __future__ import annotations
 
-import gc
-import weakref
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -12,14 +11,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples.phantoms import phantom
+from examples import phantoms
 from lungapp import anatomy
-from lungapp.anatomy import body_mask, lung_mask
-from lungapp.preprocessing import MODEL_WINDOW, _frame, prepare, to_input, view
-from lungapp.registry import MODELS
-from lungapp.slices import Slice, SliceInfo, Window
+from lungapp.anatomy import Anatomy, body_mask, lung_mask
+from lungapp.greys import AIR, MODEL_WINDOW, SMALL_SIDE, TISSUE, air_and_tissue
+from lungapp.preprocessing import Frame, frame_of
+from lungapp.preprocessing import to_input as input_of
+from lungapp.registry import MODELS, ModelSpec
+from lungapp.slices import MEDIASTINUM, Slice, SliceInfo, Window
 
 SPEC = MODELS[0]
+
+
+@cache
+def drawn(lesion: phantoms.Lesion, seed: int, size: int) -> np.ndarray:
+    return phantoms.phantom(lesion, seed, size)
+
+
+def phantom(lesion: phantoms.Lesion, seed: int, size: int) -> np.ndarray:
+    """A phantom to change, drawn once."""
+    return drawn(lesion, seed, size).copy()
+
+
+def to_input(item: Slice, spec: ModelSpec = SPEC) -> np.ndarray:
+    return input_of(Anatomy(item), spec)
+
+
+def prepare(item: Slice) -> tuple[np.ndarray, Frame]:
+    found = Anatomy(item)
+    return input_of(found, SPEC), frame_of(found, SPEC)
+
+
+def as_grey(item: Slice, window: Window, black: float = 0, white: float = 255) -> Slice:
+    return Slice(np.round(black + (white - black) * window.apply(item.pixels)), "grey", SliceInfo("PNG"))
 
 
 @given(
@@ -42,24 +66,107 @@ def test_it_never_writes_to_the_slice_and_repeats_itself(thorax):
 
 
 def test_grey_and_hounsfield_agree_through_the_model_window(thorax):
-    grey = Slice(np.round(255 * MODEL_WINDOW.apply(thorax.pixels)), "grey", SliceInfo("PNG"))
-    assert np.abs(to_input(grey, SPEC) - to_input(thorax, SPEC)).mean() < 0.005
+    assert np.abs(to_input(as_grey(thorax, MODEL_WINDOW)) - to_input(thorax)).mean() < 0.05
+
+
+@given(
+    seed=st.integers(0, 5),
+    low=st.integers(-1400, -1000),
+    width=st.integers(1450, 3000),
+    black=st.integers(0, 60),
+    white=st.integers(160, 255),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_picture_in_any_window_gives_nearly_the_input_of_its_hounsfield_units(seed, low, width, black, white):
+    """What is left is the difference between a phantom's tissue and that of a median patient, 60 HU."""
+    item = Slice(phantom((None, "nodule", "mass")[seed % 3], seed, 256), "HU")
+    shown = as_grey(item, Window(low + width / 2, width), black, white)
+    expected, picture = to_input(item), to_input(shown)
+    inside = (expected > 0) & (picture > 0)
+    assert inside.sum() > 0.95 * max((expected > 0).sum(), (picture > 0).sum())
+    assert np.abs(expected - picture)[inside].mean() < 0.08
+
+
+def test_air_and_tissue_lie_where_hounsfield_units_put_them(thorax):
+    for window in (Window(-600, 1500), Window(0, 2500), Window(-450, 1300)):
+        grey = Anatomy(as_grey(thorax, window, 10, 200)).small
+        air, tissue = air_and_tissue(grey)
+        assert air == pytest.approx(AIR, abs=0.02)
+        assert tissue == pytest.approx(TISSUE, abs=0.02)
+
+
+def test_lungs_that_a_window_has_erased_are_found_as_air(thorax):
+    erased = Anatomy(as_grey(thorax, MEDIASTINUM))
+    lungs, expected = erased.lungs, Anatomy(thorax).lungs
+    assert 2 * (lungs & expected).sum() / (lungs.sum() + expected.sum()) > 0.9
+    assert np.median(erased.grey[lungs]) == pytest.approx(AIR)
+
+
+def test_one_grey_stays_as_it_is():
+    flat = Slice(np.full((200, 200), 100.0), "grey", SliceInfo("PNG"))
+    assert np.allclose(Anatomy(flat).grey, 100 / 255)
 
 
 def test_sixteen_bit_greys_are_scaled_by_their_white(thorax):
     grey = MODEL_WINDOW.apply(thorax.pixels)
     deep = Slice(grey * 65535, "grey", SliceInfo("PNG", bits=16, white=65535))
-    assert np.allclose(to_input(deep, SPEC), to_input(thorax, SPEC), atol=1e-4)
+    shallow = Slice(grey * 255, "grey", SliceInfo("PNG"))
+    assert np.allclose(to_input(deep, SPEC), to_input(shallow, SPEC), atol=1e-4)
 
 
-def test_the_body_fills_the_square_in_its_own_proportions(thorax):
-    body = body_mask(thorax.windowed(MODEL_WINDOW))
-    _, _, columns, rows = cv2.boundingRect(body.astype(np.uint8))
-    picture, frame = prepare(thorax, SPEC)
+def test_the_cavity_fills_the_square_in_its_own_proportions(thorax):
+    _, _, columns, rows = cv2.boundingRect(Anatomy(thorax).cavity.astype(np.uint8))
+    picture, frame = prepare(thorax)
     assert max(frame.height, frame.width) == SPEC.size
     assert frame.width / frame.height == pytest.approx(columns / rows, rel=0.01)
     assert not picture[: frame.at_row].any()
     assert not picture[frame.at_row + frame.height :].any()
+
+
+@given(seed=st.integers(0, 2**16), spread=st.floats(1, 2000))
+@settings(max_examples=20, deadline=None)
+def test_nothing_outside_the_cavity_reaches_a_model(seed, spread):
+    """Whatever stands outside: the same anatomy with other greys there gives the same input, bit by bit."""
+    found = Anatomy(Slice(phantom("mass", 3, 256), "HU"))
+    cavity, expected = found.cavity, input_of(found, SPEC)
+    assert 0.15 < cavity.mean() < 0.6
+    noise = np.random.default_rng(seed).normal(0, spread, cavity.shape).astype(np.float32)
+    found.grey = np.where(cavity, found.grey, noise)
+    assert np.array_equal(input_of(found, SPEC), expected)
+
+
+def test_an_empty_cavity_is_an_empty_input(thorax):
+    found = Anatomy(thorax)
+    found.grey = np.where(found.cavity, np.float32(0), found.grey)
+    assert not input_of(found, SPEC).any()
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_lung_that_is_white_lies_inside_the_cavity_by_the_other_one(seed, side):
+    pixels = phantom(None, seed, 256)
+    lungs = Anatomy(Slice(pixels, "HU")).lungs
+    half = lungs & ((np.arange(256) - 128) * side > 0)
+    lost = half & (np.arange(256)[:, None] > np.percentile(np.nonzero(half)[0], 40))
+    pixels[lost] = 30
+    opaque = Anatomy(Slice(pixels, "HU"))
+    assert (opaque.lungs & lost).sum() < 0.3 * lost.sum(), "no lung is found there"
+    assert (opaque.cavity & lost).sum() > 0.95 * lost.sum()
+
+
+def test_lungs_lie_inside_the_cavity_and_that_inside_the_body(thorax):
+    for seed in range(4):
+        found = Anatomy(Slice(phantom("nodule", seed, 256), "HU"))
+        assert not (found.cavity & ~found.body).any()
+        assert (found.lungs & ~found.cavity).sum() < 0.005 * found.lungs.sum()
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (1, 0), (-1, 0), (1, 1)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_shift_by_one_pixel_moves_the_input_little(seed, shift):
+    pixels = phantom(("mass", "nodule", None)[seed], seed, 512)
+    moved = np.roll(pixels, shift, (0, 1))
+    assert np.abs(to_input(Slice(pixels, "HU")) - to_input(Slice(moved, "HU"))).mean() < 0.05
 
 
 @pytest.mark.parametrize("margin", [((40, 0), (0, 0)), ((0, 90), (0, 0)), ((0, 0), (70, 20)), ((30, 30), (90, 90))])
@@ -67,27 +174,10 @@ def test_the_body_fills_the_square_in_its_own_proportions(thorax):
 def test_margins_change_nothing(thorax, margin, filling):
     """Black or air margins, and with them the picture's aspect ratio, must not reach the model."""
     padded = Slice(np.pad(thorax.pixels, margin, constant_values=filling), "HU")
-    assert np.abs(to_input(padded, SPEC) - to_input(thorax, SPEC)).mean() < 0.01
-
-
-def test_the_grey_of_the_air_around_the_body_is_removed(thorax):
-    """Air is at 38 in normal and at 43 in many malignant slices, which is 30 HU apart."""
-    lighter = thorax.pixels.copy()
-    lighter[~body_mask(thorax.windowed(MODEL_WINDOW))] += 30
-    picture = to_input(Slice(lighter, "HU"), SPEC)
-    frame, expected = prepare(Slice(lighter, "HU"), SPEC)[1], prepare(thorax, SPEC)[1]
-    assert abs(frame.columns - expected.columns) <= 2  # the skin's edge moves by part of a pixel, no more
-    assert abs(frame.rows - expected.rows) <= 2
-    assert np.mean(picture[: frame.at_row]) == 0
-
-
-def test_the_table_is_removed(thorax):
-    table = thorax.pixels.copy()
-    body = body_mask(thorax.windowed(MODEL_WINDOW))
-    bottom = int(np.flatnonzero(body.any(axis=1))[-1])
-    table[bottom + 8 : bottom + 11, 20:-20] = 300
-    difference = np.abs(to_input(Slice(table, "HU"), SPEC) - to_input(thorax, SPEC))
-    assert difference.mean() < 0.002
+    frame, expected = frame_of(Anatomy(padded), SPEC), frame_of(Anatomy(thorax), SPEC)
+    assert abs(frame.columns - expected.columns) <= 4  # the small copy's pixels are larger then
+    assert abs(frame.rows - expected.rows) <= 4
+    assert np.abs(to_input(padded, SPEC) - to_input(thorax, SPEC)).mean() < 0.05  # noise, half a pixel apart
 
 
 def test_training_sizes_show_the_same_picture(thorax):
@@ -101,7 +191,7 @@ def test_a_map_comes_back_to_the_place_it_was_taken_from(thorax):
     """A spot drawn on the slice is found in the input and brought back onto the spot."""
     spot = thorax.pixels.copy()
     spot[110:122, 80:92] = 3000
-    _, frame = prepare(thorax, SPEC)
+    _, frame = prepare(thorax)
     lit = to_input(Slice(spot, "HU"), SPEC)[..., 0] - to_input(thorax, SPEC)[..., 0]
     back = frame.to_slice(np.maximum(lit, 0), thorax.pixels.shape)
     rows, columns = np.nonzero(back > back.max() / 2)
@@ -112,7 +202,7 @@ def test_a_map_comes_back_to_the_place_it_was_taken_from(thorax):
 def test_a_coarse_map_keeps_its_halves(thorax):
     values = np.zeros((14, 14), np.float32)
     values[:, :7] = 1
-    _, frame = prepare(thorax, SPEC)
+    _, frame = prepare(thorax)
     back = frame.to_slice(values, thorax.pixels.shape)
     middle = frame.left + frame.columns // 2
     inside = np.s_[frame.top : frame.top + frame.rows]
@@ -123,7 +213,7 @@ def test_a_coarse_map_keeps_its_halves(thorax):
 
 def test_a_picture_without_a_body_is_taken_whole():
     flat = Slice(np.full((50, 100), -1000.0), "HU")
-    _, frame = prepare(flat, SPEC)
+    _, frame = prepare(flat)
     assert (frame.top, frame.left, frame.rows, frame.columns) == (0, 0, 50, 100)
 
 
@@ -137,22 +227,22 @@ def test_lungs_and_body_are_found_in_noise(noise):
         assert 2 * (expected & found).sum() / (expected.sum() + found.sum()) > 0.95
 
 
-def test_large_pictures_get_the_same_masks_from_a_smaller_copy():
-    grey = MODEL_WINDOW.apply(phantom(None, seed=5, size=256))
-    large = cv2.resize(grey, (1600, 1600), interpolation=cv2.INTER_CUBIC)
-    for find in (body_mask, lung_mask):
-        expected = cv2.resize(find(grey).astype(np.uint8), (1600, 1600), interpolation=cv2.INTER_NEAREST).astype(bool)
-        found = find(large)
-        assert found.shape == large.shape
+@pytest.mark.parametrize("shape", [(300, 300), (1500, 3000), (900, 600)])
+def test_shapes_are_looked_for_in_a_small_copy(shape):
+    found = Anatomy(Slice(cv2.resize(phantom(None, 5, 256), shape[::-1], interpolation=cv2.INTER_CUBIC), "HU"))
+    assert max(found.small.shape) == SMALL_SIDE
+    assert found.small_body.shape == found.small_lungs.shape == found.small.shape
+    assert found.body.shape == found.lungs.shape == found.cavity.shape == shape
+
+
+def test_large_pictures_get_the_masks_of_small_ones():
+    small = Anatomy(Slice(phantom(None, 5, 256), "HU"))
+    large = Anatomy(Slice(cv2.resize(phantom(None, 5, 256), (1600, 1600), interpolation=cv2.INTER_CUBIC), "HU"))
+    for name in ("body", "lungs", "cavity"):
+        mask = getattr(small, name).astype(np.uint8)
+        expected = cv2.resize(mask, (1600, 1600), interpolation=cv2.INTER_NEAREST).astype(bool)
+        found = getattr(large, name)
         assert 2 * (expected & found).sum() / (expected.sum() + found.sum()) > 0.95
-
-
-def test_large_pictures_are_looked_at_in_a_small_size(monkeypatch):
-    shapes = []
-    largest = anatomy._largest_region
-    monkeypatch.setattr(anatomy, "_largest_region", lambda mask: shapes.append(mask.shape) or largest(mask))
-    assert body_mask(np.ones((1500, 3000), np.float32)).all()
-    assert shapes == [(anatomy.MAX_SIDE // 2, anatomy.MAX_SIDE)]
 
 
 def test_the_model_window_puts_tissues_where_the_dataset_has_them():
@@ -161,42 +251,29 @@ def test_the_model_window_puts_tissues_where_the_dataset_has_them():
     assert isinstance(MODEL_WINDOW, Window)
 
 
-def test_every_slice_of_the_dataset_shows_its_body(dataset):
+def test_every_slice_of_the_dataset_shows_its_cavity(dataset):
     from lungapp.reading import read_slice
 
     for path in sorted(dataset.glob("*/*"))[::40]:
-        grey = read_slice(path).windowed(MODEL_WINDOW)
-        assert body_mask(grey).mean() > 0.2
-        assert lung_mask(grey).sum() > 0.05 * body_mask(grey).sum()
+        found = Anatomy(read_slice(path))
+        assert found.body.mean() > 0.2
+        assert 0.25 < found.cavity.sum() / found.body.sum() < 0.9
 
 
-def test_what_is_remembered_of_a_slice_goes_with_it(thorax):
-    item = Slice(thorax.pixels, "HU")
-    seen = weakref.ref(view(item))
-    assert seen() is view(item)
-    del item
-    gc.collect()
-    assert seen() is None
-
-
-def test_a_slice_is_looked_at_once_and_what_is_remembered_cannot_change(thorax, monkeypatch):
+def test_a_slice_is_looked_at_once_and_what_is_found_cannot_change(thorax, monkeypatch):
     calls: list[tuple[int, ...]] = []
-    monkeypatch.setattr("lungapp.preprocessing.body_mask", lambda grey: calls.append(grey.shape) or body_mask(grey))
-    item, other = Slice(thorax.pixels, "HU"), Slice(thorax.pixels + 1, "HU")
-    picture, _ = prepare(item, SPEC)
-    assert np.array_equal(prepare(item, SPEC)[0], picture)
-    assert np.array_equal(view(item).body, body_mask(item.windowed(MODEL_WINDOW)))
+    monkeypatch.setattr(anatomy, "body_mask", lambda grey: calls.append(grey.shape) or body_mask(grey))
+    found = Anatomy(thorax)
+    assert np.array_equal(input_of(found, SPEC), input_of(found, SPEC))
+    for name in ("grey", "small", "small_body", "small_lungs", "body", "lungs", "cavity", "hull"):
+        assert not getattr(found, name).flags.writeable
     assert len(calls) == 1
-    for array in (picture, view(item).grey, view(item).body, view(item).small, view(item).small_body):
-        assert not array.flags.writeable
-    to_input(item, SPEC)[:] = 0
-    assert np.array_equal(to_input(item, SPEC), picture), "a caller's change stays the caller's"
-    assert not np.array_equal(prepare(other, SPEC)[0], picture)
-    assert len(calls) == 2
+    input_of(found, SPEC)[:] = 0
+    assert input_of(found, SPEC).any(), "a caller's change stays the caller's"
 
 
 def plain_body(grey: np.ndarray) -> np.ndarray:
-    """`body_mask` step by step over the whole picture: what the models were trained on."""
+    """`body_mask` step by step over the whole picture."""
     side = max(grey.shape)
     kernel = anatomy._disc(side / 64)
     dense = (cv2.GaussianBlur(grey, (0, 0), side / 256) > anatomy.BODY_LEVEL).astype(np.uint8)
@@ -212,14 +289,6 @@ def plain_lungs(grey: np.ndarray, body: np.ndarray) -> np.ndarray:
     labels, areas = anatomy.regions(airy, connectivity=4)
     lungs = (areas >= anatomy.MIN_LUNG_SHARE * max(1, body.sum()))[labels].astype(np.uint8)
     return cv2.morphologyEx(lungs, cv2.MORPH_CLOSE, anatomy._disc(side / 40)).astype(bool) & body
-
-
-def plain_input(item: Slice) -> np.ndarray:
-    """`to_input` from `plain_body`."""
-    grey = item.windowed(MODEL_WINDOW)
-    body = plain_body(grey)
-    frame = _frame(body if body.any() else np.ones_like(body), SPEC.size)
-    return frame.to_square(np.where(body | ~body.any(), grey, np.float32(0)))[..., None]
 
 
 @pytest.mark.parametrize("size", [128, 300, 512])
@@ -242,13 +311,3 @@ def test_masks_are_those_of_the_whole_picture(size, change):
     body = body_mask(grey)
     assert np.array_equal(body, plain_body(grey))
     assert np.array_equal(lung_mask(grey, body), plain_lungs(grey, body))
-    item = Slice(grey, "grey", SliceInfo("array", white=1.0))
-    assert np.array_equal(to_input(item, SPEC), plain_input(item))
-
-
-def test_model_inputs_are_the_ones_the_models_were_trained_on(dataset):
-    from lungapp.reading import read_slice
-
-    for path in sorted(dataset.glob("*/*"))[::60]:
-        item = read_slice(path)
-        assert np.array_equal(to_input(item, SPEC), plain_input(item))

@@ -2,7 +2,7 @@
 
     python -m train.gate [--data FOLDER]
 
-Principal components of the grouped training slices and their mirror images; the limits come from the slices of the
+Principal components of the grouped training slices and their mirror images; the limit comes from the slices of the
 other two parts, whose similarity groups none of the training slices belongs to.
 """
 
@@ -16,40 +16,37 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from lungapp.anatomy import Anatomy
 from lungapp.errors import LungAppError
-from lungapp.preprocessing import View
 from lungapp.quality.typical import FILE, SIDE, Typical, vector
 from lungapp.reading import read_slice
-from train.data import find_dataset
-from train.pipeline import entries_of
+from train.data import find_dataset, read_manifest, read_split
 
 COMPONENTS = 16
-WARN = 99
-"""So many in 100 held-out slices, or more, are no farther away than the distance beyond which a slice is unusual."""
-REJECT = 1.25
-"""How many times the largest distance of a held-out slice is too far to score: other scanners differ, too."""
+WARN = 1.25
+"""How many times the largest distance of a held-out slice is unusual: other scanners and patients differ, too."""
 
 
 def vectors(root: Path, part: str) -> np.ndarray:
     """(slices, pixels) float32 of ``part`` of the grouped split."""
-    return np.stack([_vector(root / entry.file) for entry in entries_of("grouped", part)])
+    parts = read_split("grouped")
+    return np.stack([_vector(root / entry.file) for entry in read_manifest() if parts.get(entry.file) == part])
 
 
 def _vector(path: Path) -> np.ndarray:
-    return vector(View(read_slice(path)))
+    return vector(Anatomy(read_slice(path)))
 
 
 def fit(training: np.ndarray, held_out: np.ndarray) -> Typical:
-    """Components of ``training`` (slices, pixels) and its mirror images; limits from ``held_out``."""
+    """Components of ``training`` (slices, pixels) and its mirror images; the limit from ``held_out``."""
     mirrored = training.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(training.shape)
     both = np.concatenate([training, mirrored])
     mean = both.mean(axis=0)
     components = np.linalg.svd(both - mean, full_matrices=False)[2][:COMPONENTS]
     mean, components = (array.astype(np.float16).astype(np.float32) for array in (mean, components))
-    bare = Typical(mean, components, warn=np.inf, reject=np.inf)
+    bare = Typical(mean, components, warn=np.inf)
     distances = np.array([bare.distance(one) for one in held_out])
-    warn = float(np.percentile(distances, WARN, method="higher"))
-    return Typical(mean, components, _raised(warn), _raised(float(REJECT * distances.max())))
+    return Typical(mean, components, _raised(float(WARN * distances.max())))
 
 
 def _raised(limit: float) -> float:
@@ -68,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     arrays = {"mean": found.mean.astype(np.float16), "components": found.components.astype(np.float16)}
-    save_file(arrays, FILE, {"warn": f"{found.warn:.4f}", "reject": f"{found.reject:.4f}"})
-    print(f"{FILE.name}: warn from {found.warn:.4f}, reject from {found.reject:.4f}, {FILE.stat().st_size:,} bytes")
+    save_file(arrays, FILE, {"warn": f"{found.warn:.4f}"})
+    print(f"{FILE.name}: warn from {found.warn:.4f}, {FILE.stat().st_size:,} bytes")
     return 0
 
 

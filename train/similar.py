@@ -22,8 +22,7 @@ from lungapp.errors import LungAppError
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS
 from lungapp.similar import FILE, compare, measures_of, reference
-from train.data import Entry, find_dataset
-from train.pipeline import entries_of
+from train.data import Entry, find_dataset, read_manifest, read_split
 
 DATASET = "IQ-OTH/NCCD, doi 10.17632/bhmdr45bh2"
 
@@ -48,6 +47,12 @@ def typical(root: Path, entries: Sequence[Entry]) -> dict[str, Any]:
     return held
 
 
+def grouped(part: str) -> list[Entry]:
+    """The entries of the committed manifest in ``part`` of the grouped split."""
+    parts = read_split("grouped")
+    return [entry for entry in read_manifest() if parts.get(entry.file) == part]
+
+
 def rightly_named(root: Path, entries: Sequence[Entry]) -> dict[str, int]:
     """Of ``entries``, how many the class with the nearest measures is the right one for: what that word is worth."""
     named = [compare(read_slice(root / entry.file)).nearest == entry.label for entry in entries]
@@ -66,9 +71,9 @@ def main() -> None:
     parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
     try:
         root = find_dataset(parser.parse_args().data)
-        held = typical(root, entries_of("grouped", "train"))
+        held = typical(root, grouped("train"))
         write(held)
-        write(held | {"held_out": rightly_named(root, entries_of("grouped", "test"))})
+        write(held | {"held_out": rightly_named(root, grouped("test"))})
     except (LungAppError, OSError) as error:
         sys.exit(str(error))
 

@@ -1,22 +1,21 @@
 """The input gate: is this an axial chest slice that the models can be asked about at all?
 
 The gate knows nothing of lesions and of no list of wrong pictures. It looks for what every axial chest CT has
-(`lungapp.quality.measures`, `lungapp.quality.rules`): the closed outline of a body, wider than deep; lungs in it that
-reach to its back, end sharply and hold vessels; fat and muscle close together and bright bone. What passes is compared
-with the training slices (`lungapp.quality.typical`). How it does is measured in docs/gate.md.
+(`lungapp.quality.measures`, `lungapp.quality.rules`), on greys that `lungapp.greys` has brought to one scale: the
+closed outline of a body, wider than deep; lungs in it that end sharply; fat and muscle close together. What passes is
+compared with the training slices (`lungapp.quality.typical`). How it does is measured in docs/gate.md.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
 from lungapp.anatomy import Anatomy
-from lungapp.quality.measures import Measures, measure
-from lungapp.quality.rules import EXPECTED, broken
+from lungapp.quality.measures import measure
+from lungapp.quality.rules import DOUBTS, EXPECTED, doubts, rejections
 from lungapp.quality.text import rows_of_text
-from lungapp.quality.typical import typical, vector
+from lungapp.quality.typical import turned_over, typical, vector
 from lungapp.results import Finding, QualityReport
-from lungapp.slices import Slice, SliceInfo
 from lungapp.texts import Text, mark
 
 MAX_COLOUR = 0.05
@@ -28,18 +27,15 @@ FEW_COLOURS = 0.0005
 MIN_SIDE = 128
 """Pixels. A thorax of 400 mm on 128 pixels leaves a 6 mm nodule two pixels wide [331]."""
 
-AIR, TISSUE = 0.167, 0.82
-"""Greys of air and of the median of soft tissue in the models' window: -1000 and -20 HU."""
-
-OTHER_AIR, OTHER_TISSUE = (0.0, 0.32), (0.7, 1.0)
-"""Where they lie in the lung windows in use: widths of 1100 to 2000 HU, centres of -700 to -400."""
+EXPLAIN = {"unusual", "little_lung", "lungs_black"}
+"""Doubts that come with a picture unlike the training slices', so that this is no doubt of its own."""
 
 
 def assess(anatomy: Anatomy) -> QualityReport:
     """Judge a slice; a rejected slice is not to be scored.
 
-    Codes that reject: ``colour``, ``too_small``, those of `lungapp.quality.rules.EXPECTED`, ``inverted``, ``far``.
-    Codes that warn: ``unknown_window``, ``unusual``, ``upside_down``, ``burned_in``.
+    Codes that reject: ``colour``, ``too_small``, those of `lungapp.quality.rules.EXPECTED`, ``inverted``.
+    Codes that warn: those of `lungapp.quality.rules.DOUBTS`, ``upside_down``, ``burned_in``.
     """
     findings = _picture(anatomy)
     if findings:  # anatomy is looked for only in what may be a CT slice
@@ -74,53 +70,30 @@ def _picture(item: Anatomy) -> list[Finding]:
     return findings
 
 
-def _judge(seen: Anatomy) -> list[Finding]:
-    """Findings on a picture; greys of a file may be in another window than the models', or inverted."""
-    found = measure(seen)
-    codes = broken(found, known_window=True)
-    if not codes:
-        return _distance(seen)
-    if seen.slice.unit == "grey":
-        other = _as_in_models_window(seen.small, found)
-        if other is not None and not broken(measure(other), known_window=False):
-            message = mark(
-                "The greys differ from the wide lung window that the models were trained on; scores may be off."
-            )
-            return [Finding("unknown_window", "warn", message), *_distance(other)]
-        if not broken(measure(_shown(1 - seen.small)), known_window=False):
+def _judge(anatomy: Anatomy) -> list[Finding]:
+    """Findings on what the picture shows."""
+    measures = measure(anatomy)
+    if codes := rejections(measures):
+        if anatomy.slice.unit == "grey" and not rejections(measure(_inverted(anatomy))):
             return [_reject("inverted", mark("Expected dark lungs and bright bone. Received: an inverted picture."))]
-    return [_reject(code, EXPECTED[code]) for code in codes]
+        return [_reject(code, EXPECTED[code]) for code in codes]
+    pixels = vector(anatomy)
+    if typical().upside_down(pixels):
+        turned = mark("The slice seems to lie upside down: the models expect the patient's front at the top.")
+        findings, distance = [Finding("upside_down", "warn", turned)], typical().distance(turned_over(pixels))
+    else:
+        findings, distance = [], typical().distance(pixels)
+    codes = doubts(measures)
+    if distance > typical().warn and not EXPLAIN.intersection(codes):
+        codes.append("unusual")
+    if len(codes) > 1:
+        return [_reject("no_chest", EXPECTED["no_chest"])]
+    return [*findings, *(Finding(code, "warn", DOUBTS[code]) for code in codes)]
 
 
-def _as_in_models_window(small: np.ndarray, found: Measures) -> Anatomy | None:
-    """The picture with its air and tissue brought to where the models expect them; None where it has no such greys."""
-    in_use = OTHER_AIR[0] <= found.air <= OTHER_AIR[1] and OTHER_TISSUE[0] <= found.tissue_grey <= OTHER_TISSUE[1]
-    if not in_use:
-        return None
-    gain = (TISSUE - AIR) / (found.tissue_grey - found.air)
-    return _shown(np.clip(AIR + (small - found.air) * gain, 0, 1))
-
-
-def _shown(grey: np.ndarray) -> Anatomy:
-    """What the gate sees of a picture (rows, columns) in [0, 1]."""
-    return Anatomy(Slice(grey, "grey", SliceInfo("array", white=1.0)))
-
-
-def _distance(seen: Anatomy) -> list[Finding]:
-    found = vector(seen)
-    if typical().upside_down(found):
-        message = mark("The slice seems to lie upside down: the models expect the patient's front at the top.")
-        return [Finding("upside_down", "warn", message)]
-    far = typical().distance(found)
-    if far > typical().reject:
-        message = mark("Expected a slice like those the models were trained on. Received: one unlike any of them.")
-        return [_reject("far", message)]
-    if far > typical().warn:
-        message = mark(
-            "This slice is less like the training slices than 99 in 100 held-out ones are; scores may be off."
-        )
-        return [Finding("unusual", "warn", message)]
-    return []
+def _inverted(anatomy: Anatomy) -> Anatomy:
+    item = anatomy.slice
+    return Anatomy(replace(item, pixels=item.info.white - item.pixels))
 
 
 def _annotations(seen: Anatomy) -> list[Finding]:

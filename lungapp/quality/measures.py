@@ -29,10 +29,10 @@ TISSUE = (0.68, 0.97)
 """Greys of fat, muscle and blood, -230 to 205 HU in the models' window."""
 
 GAS = 0.19
-"""Grey below which there is plain gas, -965 HU: bowel, not lung."""
+"""Grey below which there is plain gas, -965 HU."""
 
-BLACK = 0.03
-"""Grey up to which something is black."""
+BOWEL = 0.23
+"""Grey below which there is gas with what a pixel takes in of the wall beside it, -905 HU: lungs are denser."""
 
 NONE = float("nan")
 
@@ -50,17 +50,15 @@ class Measures:
     solidity : area of the body by that of its convex hull.
     flat_top, flat_bottom : share of the body's width over which its outline runs straight along its top or bottom:
         where a slice of another plane, or a crop, cuts through it.
-    air : median grey outside the body, without what is black: nothing was reconstructed there.
     clutter : what is dense outside the body, by the body's area: a table, text, other pictures.
     lungs : share of the body that is lung.
-    back : share of the lungs in the back half of the body.
+    front_gas : share of the lungs that lies in the front half of the body and is darker than `BOWEL`.
     gas : share of the lungs' pixels as dark as plain air, below `GAS`.
     wall : thickness of the wall between lungs and the outside, as its 5th percentile by the body's width.
     lung_grey, tissue_grey : medians.
     lung_spread : distance between the quartiles of the lungs' greys.
     tissue_spread : the same of the rest of the body.
     tissue : share of the rest of the body within `TISSUE`.
-    black, white : share of lung at 0 and of other tissue at 1.
     edge : median height of the grey step across the lungs' outline, over 4 pixels.
     bone : share of the rest of the body brighter than `BRIGHT`.
     """
@@ -72,10 +70,9 @@ class Measures:
     solidity: float = NONE
     flat_top: float = NONE
     flat_bottom: float = NONE
-    air: float = NONE
     clutter: float = NONE
     lungs: float = NONE
-    back: float = NONE
+    front_gas: float = NONE
     gas: float = NONE
     wall: float = NONE
     lung_grey: float = NONE
@@ -83,8 +80,6 @@ class Measures:
     lung_spread: float = NONE
     tissue_spread: float = NONE
     tissue: float = NONE
-    black: float = NONE
-    white: float = NONE
     edge: float = NONE
     bone: float = NONE
 
@@ -106,7 +101,6 @@ def measure(seen: Anatomy) -> Measures:
     return Measures(
         **first,
         **outline,
-        air=_air(every - of_body),
         **_of_lungs(grey, inside, lungs, of_lungs, area),
         **_of_tissue(of_body - of_lungs),
     )
@@ -134,18 +128,18 @@ def _of_lungs(grey: np.ndarray, body: np.ndarray, lungs: np.ndarray, counts: np.
     if not size:
         return {"lungs": 0.0}
     _, top, width, height = cv2.boundingRect(body)
+    middle = top + height // 2
     outline = lungs.view(bool) & (cv2.erode(lungs, np.ones((3, 3), np.uint8)) == 0)
     square = np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)
     steps = cv2.subtract(cv2.dilate(grey, square), cv2.erode(grey, square))
     lower, median, upper = _quantiles(counts, 0.25, 0.5, 0.75)
     return {
         "lungs": size / area,
-        "back": cv2.countNonZero(lungs[top + height // 2 :]) / size,
+        "front_gas": float(_counts(grey[:middle], lungs[:middle])[: _level(BOWEL)].sum()) / size,
         "gas": float(counts[: _level(GAS)].sum()) / size,
         "wall": _wall(body, lungs) / width,
         "lung_grey": median,
         "lung_spread": upper - lower,
-        "black": float(counts[0]) / size,
         "edge": _quantiles(_counts(steps, outline.view(np.uint8)), 0.5)[0],
     }
 
@@ -173,16 +167,8 @@ def _of_tissue(counts: np.ndarray) -> dict[str, float]:
         "tissue_grey": median,
         "tissue_spread": upper - lower,
         "tissue": float(counts[_level(TISSUE[0]) : _level(TISSUE[1])].sum()) / size,
-        "white": float(counts[-1]) / size,
         "bone": float(counts[_level(BRIGHT) :].sum()) / size,
     }
-
-
-def _air(counts: np.ndarray) -> float:
-    shown = counts.copy()
-    shown[: _level(BLACK)] = 0
-    greys = shown if shown.sum() >= 0.1 * counts.sum() else counts
-    return _quantiles(greys, 0.5)[0] if greys.any() else NONE
 
 
 # Shares, medians and quartiles of hundreds of thousands of greys come from how often each of 256 levels occurs.

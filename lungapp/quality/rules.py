@@ -1,8 +1,9 @@
 """What an axial chest slice measures, as a table: the range of each measure, and what a value outside it means.
 
-In brackets the extremes over the 1,097 slices of IQ-OTH/NCCD and the 92 slices of one LIDC-IDRI and one Lung-PET-CT-Dx
-patient that show more lung than its very tips. The ranges stand outside them: none of those slices breaks a rule, and
-none was drawn to fit a picture that is no chest.
+Ranges are argued, not fitted: other scanners, windows, children, arms, crops and disease lie in them. In brackets the
+extremes over IQ-OTH/NCCD, three patients of LIDC-IDRI and Lung-PET-CT-Dx, and 26 pictures from two other collections.
+What no chest is like rejects. What few chests are like is a doubt, and warns; two doubts of different kinds reject, as
+disease or a scanner explains one of them, seldom two.
 """
 
 from __future__ import annotations
@@ -16,44 +17,52 @@ from lungapp.texts import mark
 
 @dataclass(frozen=True)
 class Rule:
-    """``measure`` of `Measures` is expected in [``low``, ``high``]; outside, or not there at all, it means ``code``.
-
-    ``greys`` marks rules on absolute greys, which hold in the models' window alone.
-    """
+    """``measure`` of `Measures` is expected in [``low``, ``high``]; outside, or not there at all, it means ``code``."""
 
     code: str
     measure: str
     low: float
     high: float
-    greys: bool = False
 
-    def broken(self, found: Measures) -> bool:
-        value = getattr(found, self.measure)
+    def broken(self, measures: Measures) -> bool:
+        value = getattr(measures, self.measure)
         return math.isnan(value) or not self.low <= value <= self.high
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("blank", "spread", 0.1, 1),  # [0.25]: air and tissue in one picture
-    Rule("no_body", "body", 0.1, 0.95),  # [0.25, 0.86]
-    Rule("no_body", "border", 0, 0.5),  # [0.38]: a crop from inside a body has no outline
-    Rule("no_body", "solidity", 0.85, 1),  # [0.95]; arms beside the body leave notches
-    Rule("no_body", "wall", 0.015, 0.2),  # [0.024, 0.17]: ribs, muscle and fat around the lungs
-    Rule("collage", "clutter", 0, 0.25),  # [0.14, a table]
-    Rule("not_axial", "aspect", 1.05, 2.6),  # [1.12, 2.38]: a chest is wider than deep
-    Rule("not_axial", "flat_top", 0, 0.55),  # [0.46]
-    Rule("not_axial", "flat_bottom", 0, 0.65),  # [0.56]
-    Rule("no_lungs", "lungs", 0.04, 0.6),  # [0.052, 0.48]; at the tips less
-    Rule("no_lungs", "back", 0.25, 1),  # [0.28]: gas in a bowel rises to the front, lungs reach to the back
-    Rule("no_lungs", "lung_grey", 0.2, 0.46, greys=True),  # [0.21, 0.43]: neither plain gas nor tissue
-    Rule("no_lungs", "gas", 0, 0.5, greys=True),  # [0.36, emphysema]
-    Rule("not_ct", "lung_spread", 0.025, 0.2),  # [0.036, 0.13]: vessels; smooth regions are no lungs
-    Rule("not_ct", "edge", 0.3, 0.85),  # [0.39, 0.72]: lungs end within a pixel or two; in an X-ray they fade
-    Rule("not_ct", "air", 0.13, 0.3, greys=True),  # [0.16, 0.27]: the air around the patient is not black
-    Rule("not_ct", "tissue", 0.7, 1, greys=True),  # [0.75]: fat, muscle and blood
-    Rule("not_ct", "tissue_spread", 0.03, 0.19),  # [0.042, 0.16]: they differ, and not by much
-    Rule("not_ct", "bone", 0.003, 0.3, greys=True),  # [0.007, 0.20]
-    Rule("saturated", "black", 0, 0.5),  # [0]: a narrow window or a threshold has erased the lungs
-    Rule("saturated", "white", 0, 0.9),  # [0.16]
+REJECTING: tuple[Rule, ...] = (
+    Rule("blank", "spread", 0.1, 1),  # [0.23, 0.38]: air and tissue in one picture
+    Rule("no_body", "body", 0.1, 0.97),  # [0.25, 0.90]: a third of the side at least; a tight crop leaves corners
+    Rule("no_body", "border", 0, 0.8),  # [0.54]: a crop may touch the skin all round; one from inside has no outline
+    Rule("no_body", "solidity", 0.8, 1),  # [0.86, neck and shoulders]: arms at the side leave notches
+    Rule("no_body", "wall", 0.01, 0.3),  # [0.035, 0.17]: ribs and skin at least; a crop may cut them
+    Rule("collage", "clutter", 0, 0.35),  # [0.14, a table]: with both arms apart 0.3; a second chest would be 1
+    Rule("not_axial", "aspect", 0.95, 3),  # [1.12, 2.5]: a child is nearly round, shoulders with arms down are wide
+    Rule("not_axial", "flat_top", 0, 0.6),  # [0.47]: where another plane is cut off, it is cut over all its width
+    Rule("not_axial", "flat_bottom", 0, 0.75),  # [0.66, cropped]: a heavy patient's back is flat on the table
+    Rule("no_lungs", "lungs", 0.008, 0.65),  # [0.010, 0.51]: twice a trachea; emphysema has the most
+    Rule("no_lungs", "front_gas", 0, 0.55),  # [0.48]: gas in a bowel rises to the front, lungs have a back and texture
+    Rule("no_lungs", "lung_grey", 0.15, 0.55),  # [0.157, 0.45]: plain air where a window cut it; half consolidated
+    Rule("not_ct", "lung_spread", 0, 0.25),  # [0.17]: more than vessels in air
+    Rule("not_ct", "edge", 0.22, 0.92),  # [0.33, 0.81]: lungs end within a pixel or two; in an X-ray they fade
+    Rule("not_ct", "tissue_grey", 0.66, 0.93),  # [0.79, 0.87]: between all fat, -260 HU, and all contrast
+    Rule("not_ct", "tissue_spread", 0, 0.26),  # [0.23]: fat, muscle and blood lie close together
+    Rule("not_ct", "tissue", 0.5, 1),  # [0.65]
+    Rule("not_ct", "bone", 0, 0.35),  # [0.26, a narrow window]
+)
+
+WARNING: tuple[Rule, ...] = (
+    Rule("little_lung", "lungs", 0.05, 1),  # the tips of the lungs; [0.088] in the dataset
+    Rule("little_lung", "front_gas", 0, 0.5),
+    Rule("cropped", "border", 0, 0.5),  # [0.37] in the dataset
+    Rule("cropped", "flat_top", 0, 0.5),  # [0.45]
+    Rule("cropped", "flat_bottom", 0, 0.6),  # [0.56]
+    Rule("lungs_black", "lung_spread", 0.02, 1),  # [0.026] where lungs show vessels
+    Rule("lungs_black", "gas", 0, 0.9),  # [0.71]: nothing but black
+    Rule("narrow_window", "tissue_spread", 0.03, 0.24),  # [0.038]: fat and muscle are one white
+    Rule("narrow_window", "tissue", 0.6, 1),
+    Rule("unusual", "aspect", 1.05, 2.6),  # [1.12, 2.31] in the dataset
+    Rule("unusual", "clutter", 0, 0.25),  # [0.14]
+    Rule("unusual", "edge", 0.32, 0.85),  # [0.38, 0.83]: a soft kernel, a sharp one
 )
 
 EXPECTED: dict[str, str] = {
@@ -70,15 +79,35 @@ EXPECTED: dict[str, str] = {
         "Expected the greys of CT: dark lungs with vessels, fat and muscle close together, bright bone. "
         "Received: other greys, or an unsuited window."
     ),
-    "saturated": mark("Expected detail inside the lungs. Received: areas that are all black or white."),
+    "no_chest": mark("Expected an axial chest slice. Received: a picture that differs from one in several ways."),
 }
-"""What is said of each code."""
+"""What is said where a slice is rejected."""
+
+DOUBTS: dict[str, str] = {
+    "little_lung": mark("The slice shows little lung, so scores are doubtful; choose a slice nearer the middle."),
+    "cropped": mark("The chest is cut off at the picture's border, so scores may be off; upload the whole slice."),
+    "lungs_black": mark(
+        "The picture's window has erased the vessels and all else in the lungs, so scores are doubtful; "
+        "upload the DICOM file or a picture in a lung window."
+    ),
+    "narrow_window": mark(
+        "The picture's window has erased differences between soft tissues, so scores may be off; "
+        "upload the DICOM file or a picture in a wide lung window."
+    ),
+    "unusual": mark("The slice is unlike the slices that the models were trained on, so scores may be off."),
+}
+"""What is said where a slice gets a warning."""
 
 
-def broken(found: Measures, known_window: bool) -> list[str]:
-    """The codes of all rules that ``found`` breaks, each once, in the order of the table.
+def rejections(measures: Measures) -> list[str]:
+    """The codes for which a slice is rejected, each once, in the order of the table."""
+    return _broken(REJECTING, measures)
 
-    Rules on absolute greys are left out where the window is not known.
-    """
-    rules = [rule for rule in RULES if known_window or not rule.greys]
-    return list(dict.fromkeys(rule.code for rule in rules if rule.broken(found)))
+
+def doubts(measures: Measures) -> list[str]:
+    """The codes of what few chests are like, each once, in the order of the table."""
+    return _broken(WARNING, measures)
+
+
+def _broken(rules: tuple[Rule, ...], measures: Measures) -> list[str]:
+    return list(dict.fromkeys(rule.code for rule in rules if rule.broken(measures)))

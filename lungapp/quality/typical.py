@@ -3,7 +3,7 @@
 A slice, as the models get it but on `SIDE` pixels, is projected onto the principal components of the training slices
 (Pearson 1901; as a novelty measure: Japkowicz, Myers & Gluck 1995). The distance is the root mean square over the
 pixels of what the projection cannot express. ``typical.safetensors`` beside this file holds the mean and the
-components, with the two limits that `train.gate` sets on held-out slices.
+components, with the limit that `train.gate` sets on held-out slices.
 """
 
 from __future__ import annotations
@@ -28,14 +28,11 @@ CLEARLY = 0.87
 
 @dataclass(frozen=True, eq=False)
 class Typical:
-    """``mean`` (pixels,) and ``components`` (components, pixels) float32; distances above ``warn`` are unusual, those
-    above ``reject`` too far to score.
-    """
+    """``mean`` (pixels,) and ``components`` (components, pixels) float32; distances above ``warn`` are unusual."""
 
     mean: np.ndarray
     components: np.ndarray
     warn: float
-    reject: float
 
     def distance(self, vector: np.ndarray) -> float:
         """Distance of a slice's `vector`, in greys; 0 is a slice that the training slices express."""
@@ -44,8 +41,12 @@ class Typical:
 
     def upside_down(self, vector: np.ndarray) -> bool:
         """Whether a slice turned over from front to back is clearly nearer to the training slices."""
-        turned = vector.reshape(SIDE, SIDE)[::-1].ravel()
-        return self.distance(turned) < CLEARLY * self.distance(vector)
+        return self.distance(turned_over(vector)) < CLEARLY * self.distance(vector)
+
+
+def turned_over(vector: np.ndarray) -> np.ndarray:
+    """`vector` of the same slice with front and back changed over."""
+    return vector.reshape(SIDE, SIDE)[::-1].ravel()
 
 
 def vector(seen: Anatomy) -> np.ndarray:
@@ -60,4 +61,4 @@ def typical() -> Typical:
     with safe_open(FILE, "numpy") as file:
         limits = file.metadata()
         arrays = {name: file.get_tensor(name).astype(np.float32) for name in ("mean", "components")}
-    return Typical(**arrays, warn=float(limits["warn"]), reject=float(limits["reject"]))
+    return Typical(**arrays, warn=float(limits["warn"]))

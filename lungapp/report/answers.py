@@ -119,7 +119,7 @@ def series_in_words(found: Aggregate) -> tuple[str, ...]:
         ),
         mark(
             "Slices that the input check rejected, or whose scores it calls doubtful (unlike the training slices, "
-            "upside down, little lung), are not counted."
+            "little lung, lungs in one black), are not counted."
         ),
         mark(
             "This was not validated on patients: how often it is right for one is not known. It is not a diagnosis, "
