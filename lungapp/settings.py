@@ -6,7 +6,10 @@
     LUNGAPP_MAX_FRAMES       images in one file                                  (default 2000)
     LUNGAPP_MAX_FILES        files handed in at once, those in archives included (default 5000)
     LUNGAPP_MAX_NESTING      archives inside one another                         (default 2)
-    LUNGAPP_MAX_RATIO        how many times larger a packed file may unpack      (default 1000)
+    LUNGAPP_MAX_RATIO        how many times larger a packed file may unpack      (default 200)
+    LUNGAPP_MAX_SECONDS      of computing that reading one file or slice may take (default 10)
+    LUNGAPP_MAX_TOTAL_SECONDS of reading all files handed in at once             (default 60)
+    LUNGAPP_MAX_MEMORY       bytes that reading one large file may take          (default 1.5 GiB)
     LUNGAPP_WEIGHTS          folder of the models' weights and cards             (default the repository's weights/)
     LUNGAPP_DEFAULT_MODEL    the model picked when none is named                 (default `registry.DEFAULT_MODEL`)
     LUNGAPP_DATA             folder of the dataset, to show training slices like the one analysed (default none)
@@ -47,6 +50,9 @@ RANGES: dict[str, tuple[int, int]] = {
     "max_files": (1, 1_000_000),
     "max_nesting": (1, 10),
     "max_ratio": (2, 1_000_000),
+    "max_seconds": (1, 3600),
+    "max_total_seconds": (1, 86_400),
+    "max_memory": (2**28, 2**40),
 }
 """What each limit may be set to; ``max_pixels`` stays below the 179 million from which Pillow opens no image at all."""
 
