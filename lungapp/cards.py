@@ -19,6 +19,9 @@ ENSEMBLE = "ensemble"
 """Names the mean of all models' calibrated probabilities, and its card."""
 
 REQUIRED = ("name", "labels", "input", "target_layer", "weights_sha256", "calibration", "metrics")
+MOST_LEVELS = 20
+"""Of lists and objects inside one another; a card has eight."""
+
 REQUIRED_OF_ENSEMBLE = ("name", "labels", "members", "calibration", "metrics")
 
 
@@ -82,16 +85,27 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
                 file=path.name,
                 found=str(data[key]),
             )
-    card = ModelCard(data)
-    try:
-        usable = 0 < card.temperature < math.inf and not math.isnan(card.confident_above)
-    except (KeyError, TypeError, ValueError):
-        usable = False
-    if not usable:
+    if not _is_positive(_calibration(data, path).get("temperature")):
         raise WeightsMismatch(
             "Expected {file} to state temperature and confident_above. Received: no such.", file=path.name
         )
-    return card
+    return ModelCard(data)
+
+
+def _calibration(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The calibration of a card. Raises `WeightsMismatch` where it has no threshold, or one that all would pass."""
+    calibration, metrics = data["calibration"], data["metrics"]
+    if isinstance(calibration, dict) and isinstance(metrics, dict) and "confident_above" in calibration:
+        threshold = calibration["confident_above"]
+        if threshold is None or _is_positive(threshold):
+            return calibration
+    raise WeightsMismatch(
+        "Expected {file} to state temperature and confident_above. Received: no such.", file=path.name
+    )
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def checked_weights(spec: ModelSpec, folder: Path) -> tuple[Path, ModelCard]:
@@ -153,6 +167,7 @@ def read_ensemble_card(folder: Path) -> ModelCard:
             raise WeightsMismatch(
                 "Expected {file} to name the weights of {model}. Received: another digest.", file=path.name, model=name
             )
+    _calibration(data, path)
     return ModelCard(data)
 
 
@@ -162,7 +177,7 @@ def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
         data = _parsed(path, found.st_mtime_ns, found.st_size)
     except FileNotFoundError as error:
         raise WeightsMissing("Expected the model card {file}. Received: no such file.", file=path.name) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsMismatch(
             "Expected {file} to be a JSON model card. Received: unreadable text.", file=path.name
         ) from error
@@ -180,7 +195,18 @@ def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def _parsed(path: Path, changed: int, size: int) -> Any:
     """Every answer needs all cards, so a file is parsed anew only where it was written anew."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    data = json.loads(path.read_text(encoding="utf-8"))
+    _check_values(data)
+    return data
+
+
+def _check_values(value: Any, depth: int = 0) -> None:
+    """Raise `ValueError` for a number that is none, or for more levels than any card has."""
+    if depth > MOST_LEVELS or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inside:
+        _check_values(item, depth + 1)
 
 
 def write_card(data: dict[str, Any], folder: Path) -> None:
