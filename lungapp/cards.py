@@ -85,6 +85,8 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
                 file=path.name,
                 found=str(data[key]),
             )
+    if not isinstance(data["weights_sha256"], str):
+        raise WeightsMismatch("Expected {file} to name its weights' digest. Received: no text.", file=path.name)
     if not _is_positive(_calibration(data, path).get("temperature")):
         raise WeightsMismatch(
             "Expected {file} to state temperature and confident_above. Received: no such.", file=path.name

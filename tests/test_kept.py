@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
-import numpy as np
 import pytest
+from gradio.state_holder import StateHolder
 
 from lungapp.errors import UnreadableInput
-from lungapp.reading import Limits
+from lungapp.reading import Limits, read_slice
 from lungapp.settings import Settings
-from lungapp.slices import Slice
 from lungapp.ui import EXAMPLES, presence, shelf, vault
 from lungapp.ui.downloads import FORMS, Ready, link_to
 from lungapp.ui.opened import close, open_upload
@@ -57,8 +58,8 @@ def test_what_nobody_refers_to_is_not_counted():
     assert kept.used == 0
 
 
-def analysis(side: int = 512):
-    return FakeEngine().analyse(Slice(np.zeros((side, side), np.float32), "grey"), "resnet50")
+def analysis():
+    return FakeEngine().analyse(read_slice(PHANTOM), "resnet50")
 
 
 def test_a_result_that_had_to_go_says_so(monkeypatch: pytest.MonkeyPatch):
@@ -116,19 +117,44 @@ def until(true, seconds: float = 60) -> bool:
     return true()
 
 
-def test_a_page_that_was_closed_lets_go_and_one_that_is_back_keeps(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(presence, "GRACE_SECONDS", 1.0)
+def test_a_page_that_was_closed_lets_go(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(presence, "GRACE_SECONDS", 0.2)
     monkeypatch.setattr(shelf, "files", Shelf(2**30))
     with serve(FakeEngine()) as url:
         with httpx.stream("GET", f"{url}/gradio_api/heartbeat/page1", timeout=60) as beat:
             next(beat.iter_lines())
             call(url, "page1")
             assert shelf.files.used == PHANTOM.stat().st_size
-        with httpx.stream("GET", f"{url}/gradio_api/heartbeat/page1", timeout=60) as beat:
-            next(beat.iter_lines())
-            time.sleep(2)  # longer than it would have been kept
-            assert shelf.files.used == PHANTOM.stat().st_size, "the page was back in time"
-        assert until(lambda: shelf.files.used == 0), "closed for good"
+        assert until(lambda: shelf.files.used == 0)
+
+
+def test_a_page_that_is_back_in_time_keeps_what_it_had(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(presence, "GRACE_SECONDS", 0.05)
+
+    async def connections() -> list[bool]:
+        ends = [asyncio.Event(), asyncio.Event()]
+        waiting = iter(ends)
+
+        async def page(*_: object) -> None:
+            await next(waiting).wait()
+
+        holder = StateHolder()
+        holder.session_data["page"] = SimpleNamespace(is_closed=True, state_components=[])
+        scope = {"type": "http", "path": "/gradio_api/heartbeat/page", "app": SimpleNamespace(state_holder=holder)}
+        middleware = presence.Presence(page)
+        first, second = (asyncio.create_task(middleware(scope, None, None)) for _ in ends)
+        await asyncio.sleep(0)
+        ends[0].set()
+        await first
+        await asyncio.sleep(0.2)
+        there = ["page" in holder.session_data and not holder.session_data["page"].is_closed]
+        ends[1].set()
+        await second
+        while middleware._leaving:
+            await asyncio.sleep(0.01)
+        return [*there, "page" in holder.session_data]
+
+    assert asyncio.run(connections()) == [True, False]
 
 
 def test_one_visitors_folders_and_sessions_push_out_only_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -63,7 +63,7 @@ def check_object(dataset: Dataset, limits: Limits) -> None:
         raise UnreadableInput("{expected}. Received: more or fewer images than the header tells of.", expected=EXPECTED)
     limits.check_pixels(int(dataset.Rows), int(dataset.Columns))
     _check_syntax(dataset)
-    if not dataset["PixelData"].is_undefined_length:
+    if frame_count(dataset) > 1 and not dataset["PixelData"].is_undefined_length:
         _check_native(dataset)
 
 
@@ -135,7 +135,7 @@ def _check_fragments(data: bytes, frames: int) -> None:
     at, fragments = 0, -1  # the first item is a table
     while at + 8 <= len(data) and fragments <= MOST_FRAGMENTS * frames:
         fragments, at = fragments + 1, at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
-    if not frames <= fragments <= MOST_FRAGMENTS * frames:
+    if not (frames if frames > 1 else 0) <= fragments <= MOST_FRAGMENTS * frames:
         raise UnreadableInput("{expected}. Received: more or fewer images than the header tells of.", expected=EXPECTED)
 
 

@@ -2,8 +2,7 @@
 
 All files are decoded in processes of their own, wherever the engine runs: on the page, in a replica, in a worker of an
 archive and on the command line. So there is one way, no file can end or stall more than its own reading, and decoders
-keep no other thread from Python. A slice of 512 x 512 comes back in about half a millisecond, a new worker is there in
-some 10 (docs/speed.md).
+keep no other thread from Python. What that costs is in docs/speed.md.
 """
 
 from __future__ import annotations
