@@ -8,15 +8,18 @@ import sys
 from lungapp.engine import Engine
 from lungapp.errors import LungAppError
 from lungapp.hub import weights_at
+from lungapp.reading.workers import workers
 from lungapp.settings import Settings
-from lungapp.startup import keep_memory, place, require_temporary_folder, sweep, without_stubs
+from lungapp.startup import keep_memory, keep_private, place, require_temporary_folder, sweep, without_stubs
 
 try:
     settings = Settings.from_env()
+    keep_private()
     require_temporary_folder()
     if __name__ == "__main__":
         keep_memory()
         place()
+        workers.start()
     # Gradio takes seconds to import, and ends without words where there is no temporary folder.
     with without_stubs():
         from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -21,6 +22,9 @@ ENSEMBLE = "ensemble"
 """Names the mean of all models' calibrated probabilities, and its card."""
 
 REQUIRED = ("name", "labels", "input", "target_layer", "weights_sha256", "calibration", "metrics")
+MOST_LEVELS = 20
+"""Of lists and objects inside one another; a card has eight."""
+
 REQUIRED_OF_ENSEMBLE = ("name", "labels", "members", "calibration", "metrics")
 
 
@@ -81,6 +85,11 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
                 file=path.name,
                 found=str(data[key]),
             )
+    if not isinstance(data["weights_sha256"], str):
+        raise WeightsMismatch("Expected {file} to name its weights' digest. Received: no text.", file=path.name)
+    if not isinstance(metrics := data["metrics"], dict):
+        what, found = "an object of metrics", type(metrics).__name__
+        raise WeightsMismatch("Expected {what} in {file}. Received: {found}", what=what, file=path.name, found=found)
     return _calibrated(ModelCard(data), path)
 
 
@@ -165,7 +174,7 @@ def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
         data = _parsed(path, found.st_mtime_ns, found.st_size)
     except FileNotFoundError as error:
         raise WeightsMissing("Expected the model card {file}. Received: no such file.", file=path.name) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsMismatch(
             "Expected {file} to be a JSON model card. Received: unreadable text.", file=path.name
         ) from error
@@ -183,7 +192,18 @@ def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def _parsed(path: Path, changed: int, size: int) -> Any:
     """Every answer needs all cards, so a file is parsed anew only where it was written anew."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    data = json.loads(path.read_text(encoding="utf-8"))
+    _check_values(data)
+    return data
+
+
+def _check_values(value: Any, depth: int = 0) -> None:
+    """Raise `ValueError` for a number that is none, or for more levels than any card has."""
+    if depth > MOST_LEVELS or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inside:
+        _check_values(item, depth + 1)
 
 
 def write_card(data: dict[str, Any], folder: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from lungapp.anatomy import Anatomy
 from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
-from lungapp.errors import LungAppError, UnknownTarget, WeightsError
+from lungapp.errors import Busy, LungAppError, UnknownTarget, WeightsError, WeightsMismatch
 from lungapp.faithfulness import measure
 from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import frame_of, to_input
@@ -36,6 +36,8 @@ T = TypeVar("T")
 Progress = Callable[[float], None]
 ALL = "all"
 PREDICTED = "predicted"
+LOAD_SECONDS = 60.0
+"""Who waits longer for a model that somebody else has begun to load is told so; all three take about a second."""
 
 
 class Engine:
@@ -50,7 +52,7 @@ class Engine:
         self._weights, self._compute = Path(weights), (precision, threads)
         self._loaded: dict[str, LoadedModel] = {}
         self._failed: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._locks = {spec.name: threading.Lock() for spec in MODELS}
 
     def cards(self) -> tuple[ModelCard, ...]:
         """The cards of the models that have a valid one, in the registry's order; loads no TensorFlow."""
@@ -87,7 +89,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Load every model that can be loaded, so that the first analysis does not wait for it."""
-        with contextlib.suppress(WeightsError):
+        with contextlib.suppress(WeightsError, Busy):
             self._all_models()
 
     def analyse(
@@ -202,24 +204,45 @@ class Engine:
         for spec in MODELS:
             try:
                 loaded.append(self._model(spec))
-            except WeightsError as error:
+            except (WeightsError, Busy) as error:
                 errors.append(error)
         if not loaded:
             raise errors[0]
         return loaded
 
     def _model(self, spec: ModelSpec) -> LoadedModel:
-        with self._lock:
-            if spec.name not in self._loaded:
-                from lungapp.inference import LoadedModel
-
-                try:
-                    self._loaded[spec.name] = LoadedModel(spec, self._weights, *self._compute)
-                except Exception as error:
-                    known = isinstance(error, LungAppError)
-                    self._failed[spec.name] = str(error) if known else f"Unexpected {type(error).__name__}."
-                    raise
+        """Raises `WeightsError` whatever is wrong with the model, and `Busy` where its loading takes too long."""
+        if spec.name in self._loaded:
             return self._loaded[spec.name]
+        if not self._locks[spec.name].acquire(timeout=LOAD_SECONDS):
+            self._failed[spec.name] = f"Expected the model within {LOAD_SECONDS:.0f} seconds. Received: none yet."
+            raise Busy(
+                "Expected {model} to be loaded by now. Please try another model, or again later.", model=spec.title
+            )
+        try:
+            if spec.name not in self._loaded:
+                self._loaded[spec.name] = self._load(spec)
+                self._failed.pop(spec.name, None)
+            return self._loaded[spec.name]
+        except WeightsError as error:
+            self._failed[spec.name] = str(error)
+            raise
+        finally:
+            self._locks[spec.name].release()
+
+    def _load(self, spec: ModelSpec) -> LoadedModel:
+        from lungapp.inference import LoadedModel
+
+        try:
+            return LoadedModel(spec, self._weights, *self._compute)
+        except LungAppError:
+            raise
+        except Exception as error:  # a runtime raises nearly anything on a damaged graph, or where memory runs out
+            raise WeightsMismatch(
+                "Expected the graph and weights of {model} to be loaded. Received: {kind}.",
+                model=spec.name,
+                kind=type(error).__name__,
+            ) from error
 
 
 def cards_of(engine: Engine) -> list[ModelCard]:

@@ -18,7 +18,7 @@ DECISIONS: tuple[Decision, ...] = ("malignant", "not_malignant", "undecided")
 
 DOUBTFUL = frozenset({"unusual", "little_lung", "lungs_black"})
 """Warnings of the gate that keep a slice from counting in a series: a model has seen nothing like it, or next to none
-of the lungs that it judges. Under any other the lungs are there as they were in training: the slice is marked and counts.
+of the lungs that it judges. Under any other the lungs are there as they were in training: it is marked, and counts.
 """
 
 

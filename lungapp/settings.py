@@ -6,7 +6,12 @@
     LUNGAPP_MAX_FRAMES       images in one file                                  (default 2000)
     LUNGAPP_MAX_FILES        files handed in at once, those in archives included (default 5000)
     LUNGAPP_MAX_NESTING      archives inside one another                         (default 2)
-    LUNGAPP_MAX_RATIO        how many times larger a packed file may unpack      (default 1000)
+    LUNGAPP_MAX_RATIO        how many times larger a packed file may unpack      (default 200)
+    LUNGAPP_MAX_SECONDS      of computing that reading one file or slice may take (default 10)
+    LUNGAPP_MAX_TOTAL_SECONDS of reading all files handed in at once             (default 60)
+    LUNGAPP_MAX_MEMORY       bytes that reading one large file may take          (default 1.5 GiB)
+    LUNGAPP_MAX_KEPT_MEMORY  bytes of slices and maps that all open pages keep   (default 1 GiB)
+    LUNGAPP_MAX_KEPT_FILES   bytes of uploads that all open pages keep           (default 8 GiB)
     LUNGAPP_WEIGHTS          folder of the models' weights and cards             (default the repository's weights/)
     LUNGAPP_DEFAULT_MODEL    the model picked when none is named                 (default `registry.DEFAULT_MODEL`)
     LUNGAPP_DATA             folder of the dataset, to show training slices like the one analysed (default none)
@@ -47,8 +52,14 @@ RANGES: dict[str, tuple[int, int]] = {
     "max_files": (1, 1_000_000),
     "max_nesting": (1, 10),
     "max_ratio": (2, 1_000_000),
+    "max_seconds": (1, 3600),
+    "max_total_seconds": (1, 86_400),
+    "max_memory": (2**28, 2**40),
 }
 """What each limit may be set to; ``max_pixels`` stays below the 179 million from which Pillow opens no image at all."""
+
+KEPT = (2**20, 2**44)
+"""What pages may be allowed to keep."""
 
 PRECISIONS = ("auto", "f32", "bf16")
 """What the models may be computed in, the default first. bf16 moves probabilities by up to 0.0041 (docs/speed.md)."""
@@ -62,6 +73,8 @@ class Settings:
     """What an operator may change without touching code."""
 
     limits: Limits = field(default_factory=Limits)
+    max_kept_memory: int = 2**30
+    max_kept_files: int = 2**33
     weights: Path = WEIGHTS
     default_model: str = DEFAULT_MODEL
     data: Path | None = None
@@ -83,6 +96,8 @@ class Settings:
                     for name, allowed in RANGES.items()
                 }
             ),
+            max_kept_memory=_integer(environ, "LUNGAPP_MAX_KEPT_MEMORY", cls.max_kept_memory, KEPT),
+            max_kept_files=_integer(environ, "LUNGAPP_MAX_KEPT_FILES", cls.max_kept_files, KEPT),
             weights=_folder(environ, "LUNGAPP_WEIGHTS", WEIGHTS),
             default_model=_model(environ, "LUNGAPP_DEFAULT_MODEL", DEFAULT_MODEL),
             data=_folder(environ, "LUNGAPP_DATA", None),

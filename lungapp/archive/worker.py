@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from lungapp.engine import cards_of
 from lungapp.errors import explain
 from lungapp.reading.study import read_study
 from lungapp.slices import Entry, Study
+from lungapp.startup import ARCHIVE_PREFIX, sweep
 
 FETCHERS = 8
 """Files that are brought over at once: a remote storage answers slowly, not little."""
@@ -25,6 +27,7 @@ class Worker:
 
     def __init__(self, job: Job, threads: int = 0) -> None:
         """``threads`` of the model's own, as many as there are cores where 0."""
+        sweep(ARCHIVE_PREFIX)  # what a worker that was killed has left
         self._job = job
         self._source = Source(job.source)
         self._engine = job.engine(job.weights, job.precision, threads)
@@ -46,7 +49,7 @@ class Worker:
                         ahead.append((item, series, number))
                         yield entry
 
-        with tempfile.TemporaryDirectory(prefix="lungapp-archive-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{ARCHIVE_PREFIX}{os.getpid()}-") as folder:
             taken = entries(self._studies(inputs, Path(folder)))
             for row in self._engine.analyse_series(taken, job.model, job.override):
                 item, series, number = ahead.popleft()

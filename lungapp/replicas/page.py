@@ -13,7 +13,7 @@ from lungapp.errors import LungAppError
 from lungapp.hub import weights_at
 from lungapp.replicas.stay import Stay
 from lungapp.settings import Settings
-from lungapp.startup import require_temporary_folder, sweep
+from lungapp.startup import keep_private, require_temporary_folder, sweep
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -35,6 +35,7 @@ class Page:
     def __init__(self, make: MakeEngine = make_engine) -> None:
         """Raises `LungAppError` where a setting is out of range, or weights cannot be fetched."""
         self._settings = Settings.from_env()
+        keep_private()
         require_temporary_folder()
         from lungapp.ui import Recorded, build_demo, private_cache, start_log
 

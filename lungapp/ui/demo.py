@@ -6,7 +6,7 @@ import logging
 import os
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -15,12 +15,13 @@ from lungapp.locale import LANGUAGES
 from lungapp.report import NOTICE
 from lungapp.settings import Settings
 from lungapp.texts import mark
+from lungapp.ui import shelf
 from lungapp.ui.about import build_about_tab
 from lungapp.ui.analyse import build_analyse_tab
 from lungapp.ui.api import build_api
 from lungapp.ui.language import PARAMETER, current, say, say_html
-from lungapp.ui.models import Records, build_models_tab
-from lungapp.ui.performance import build_performance_tab
+from lungapp.ui.models import Records, all_models, build_models_tab
+from lungapp.ui.performance import build_performance_tab, overview
 from lungapp.ui.series import ANALYSIS_TAB, build_series_tab
 from lungapp.ui.translated import Page, composed
 
@@ -52,6 +53,7 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
     examples : folder with slices to click on.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # of its record of requests, which nobody looks at
+    shelf.results.budget, shelf.files.budget = settings.max_kept_memory, settings.max_kept_files
     records = _read_records(engine)
     with Page(title="LungApp", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as demo:
         gr.HTML(composed(header), elem_id="la-header")
@@ -96,7 +98,19 @@ def _read_records(engine: Engine) -> Records:
     """The cards' data by model name, the ensemble's among them; a page without figures is better than no page."""
     try:
         ensemble = engine.ensemble_card()
-        return {card.name: card.data for card in (*engine.cards(), *([ensemble] if ensemble else []))}
+        cards = [*engine.cards(), *([ensemble] if ensemble else [])]
     except LungAppError as error:
         logger.warning("No model cards: %s", error)
         return {}
+    return {card.name: card.data for card in cards if _can_be_shown(card.name, card.data)}
+
+
+def _can_be_shown(name: str, card: dict[str, Any]) -> bool:
+    """Whether the page can be built with a card; one that is damaged is left out alone."""
+    try:
+        all_models({name: card})
+        overview({name: card})
+    except Exception as error:
+        logger.warning("The card of %s is damaged: %s", name, type(error).__name__)
+        return False
+    return True

@@ -18,6 +18,7 @@ from lungapp.ui import direct
 from lungapp.ui.guard import Guard
 from lungapp.ui.headers import Headers
 from lungapp.ui.health import health
+from lungapp.ui.presence import Presence
 from lungapp.ui.record import Requests
 from lungapp.ui.speaking import Speaking
 from lungapp.ui.upload_route import upload_route
@@ -41,6 +42,7 @@ def around(engine: Engine, settings: Settings, public: Path) -> dict[str, Any]:
         Middleware(Headers),
         Middleware(Speaking),
         Middleware(Guard, public=public, most_bytes=settings.limits.max_total_bytes, mcp=settings.mcp),
+        Middleware(Presence),  # behind the guard: of sessions that are the visitor's
     ]
     if settings.log == "requests":
         middleware.insert(0, Middleware(Requests))

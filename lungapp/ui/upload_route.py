@@ -79,7 +79,10 @@ async def _receive(request: Request, folder: Path, limits: Limits) -> list[str]:
         files, _, _ = await upload_fn(counted, str(folder), limits.max_bytes, upload_id, upload_progress=progress)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        vault.forget(folder)
         raise
+    if not files:
+        vault.forget(folder)
     return [str(file) for file in files]
 
 

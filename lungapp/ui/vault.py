@@ -6,6 +6,7 @@ program keeps no cookie, the empty text. What belongs to nobody in particular is
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import threading
@@ -16,6 +17,9 @@ from lungapp.ui.uploads import OWN, cache_folder, tidy
 
 CAPACITY = 100_000
 """How many folders and sessions are remembered; the oldest are forgotten, and a folder nobody owns is closed to all."""
+
+EACH = 2_000
+"""How many of each are remembered of one visitor, whose own oldest are forgotten first."""
 
 TIDY_EVERY = 256
 """After so many new folders, what was left empty is removed, and who owned what is gone is forgotten."""
@@ -42,6 +46,13 @@ class Vault:
             tidy()
             self._forget_gone()
         return folder
+
+    def forget(self, folder: Path) -> None:
+        """Remove ``folder``, where it is empty, and whose it was."""
+        with self._lock:
+            self._owners.pop(folder.name, None)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
     def _forget_gone(self) -> None:
         """Forget the folders that are no more: their names are never given again."""
@@ -74,6 +85,9 @@ class Vault:
 
 def _remember(entries: OrderedDict[str, str], key: str, value: str, capacity: int) -> None:
     entries[key] = value
+    own = [one for one, owner in entries.items() if owner == value] if len(entries) > EACH else []
+    for one in own[: max(0, len(own) - EACH)]:
+        del entries[one]
     while len(entries) > capacity:
         entries.popitem(last=False)
 
