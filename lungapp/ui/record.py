@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lungapp.record")
 
-ROUTES = re.compile(
-    r"/(gradio_api/(upload|file|heartbeat|cancel|reset|info|queue/(join|data|status)|call|run|upload_progress)"
-    r"|api/analyse|config|health|login|logout|theme\.css|manifest\.json|favicon\.ico|assets|static)\b"
-)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What a line may say of a request's method, which is any word that a client chose."""
+
 MODEL_NAMES = {spec.name for spec in MODELS} | {"all"}
 
 
@@ -120,13 +118,14 @@ class Requests:
         try:
             await self._app(scope, receive, noting)
         finally:
-            tell("request", method=scope["method"], route=route_of(scope["path"]), status=status, **_ms(start))
-
-
-def route_of(path: str) -> str:
-    """The route of ``path`` without anything that a visitor chose."""
-    found = ROUTES.match(path)
-    return "/" if path == "/" else found[0] if found else "other"
+            rule, method = scope["lungapp.rule"], scope["method"]
+            tell(
+                "request",
+                method=method if method in METHODS else "other",
+                route=rule.name if rule else "other",
+                status=status,
+                **_ms(start),
+            )
 
 
 def _ms(start: float) -> dict[str, float]:
