@@ -11,6 +11,9 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,14 +147,23 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    ours = logging.getLogger("lungapp")
-    before = ours.handlers, ours.propagate, ours.level
+def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    root, ours = logging.getLogger(), logging.getLogger("lungapp")
+    before = list(root.handlers), root.level, list(ours.handlers), ours.propagate, ours.level
+    for module, name in (
+        (sys, "excepthook"),
+        (sys, "unraisablehook"),
+        (threading, "excepthook"),
+        (traceback, "print_exc"),
+        (warnings, "showwarning"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))
     stream = io.StringIO()
     record.start_log("requests", stream)
     yield stream
-    ours.handlers, ours.propagate = before[0], before[1]
-    ours.setLevel(before[2])
+    root.handlers, ours.handlers, ours.propagate = before[0], before[2], before[3]
+    root.setLevel(before[1])
+    ours.setLevel(before[4])
 
 
 def test_the_log_has_a_line_of_json_an_analysis_and_a_request(stream: io.StringIO, tmp_path: Path) -> None:
@@ -186,10 +198,11 @@ def test_a_route_keeps_nothing_that_a_visitor_chose() -> None:
     assert name("/Mustermann") == "other"
 
 
-def test_nothing_is_logged_unless_asked_for(caplog: pytest.LogCaptureFixture) -> None:
-    before = list(logging.getLogger("lungapp").handlers)
-    record.start_log("off")
-    assert logging.getLogger("lungapp").handlers == before
+def test_nothing_is_logged_unless_asked_for(stream: io.StringIO) -> None:
+    record.start_log("off", stream)
+    with serve(Recorded(FakeEngine())) as url:  # type: ignore[arg-type]
+        httpx.post(f"{url}/api/analyse", content=PHANTOM.read_bytes())
+    assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize(("held", "ends"), [("without_stubs()", "image.py"), ("nullcontext()", "parsed")])

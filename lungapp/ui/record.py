@@ -6,18 +6,16 @@ long it took.
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lungapp.errors import LungAppError
 from lungapp.registry import MODELS
+from lungapp.ui.faults import keep_words_out
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -32,24 +30,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MODEL_NAMES = {spec.name for spec in MODELS} | {"all"}
 
 
-class Line(logging.Formatter):
-    """One record as one line of JSON."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        told = getattr(record, "told", None) or {"event": "message", "text": record.getMessage()}
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return json.dumps({"time": moment, "level": record.levelname.lower(), **told})
-
-
 def start_log(kind: str, stream: Any = None) -> None:
-    """Write the application's own records as JSON lines to ``stream``, the error output; "off" leaves all as it is."""
-    if kind == "off":
-        return
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(Line())
-    ours = logging.getLogger("lungapp")
-    ours.handlers, ours.propagate = [handler], False
-    ours.setLevel(logging.INFO)
+    """Write the application's own records as JSON lines to ``stream``, the error output; of faults no words, and with
+    "off" nothing but faults.
+    """
+    keep_words_out(stream)
+    logging.getLogger("lungapp").setLevel(logging.WARNING if kind == "off" else logging.INFO)
 
 
 def tell(event: str, **facts: Any) -> None:
