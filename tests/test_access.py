@@ -357,6 +357,17 @@ def test_sessions_take_no_more_memory_than_stated(monkeypatch: pytest.MonkeyPatc
     assert [sessions.user_of(token) for token in tokens] == ["", "", "ada", "ada", "ada"]
 
 
+def test_a_login_of_any_length_is_not_read(guarded: Site) -> None:
+    def endless() -> Iterator[bytes]:
+        yield f"username=ada&password={PASSWORD}&more=".encode()
+        for _ in range(64):
+            yield b"x" * 1024
+
+    assert guarded.client().post("/login", content=b"x" * 5000).status_code == 413
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    assert guarded.client().post("/login", content=endless(), headers=kind).status_code == 401
+
+
 def test_an_ended_login_is_said_in_words() -> None:
     with serve(FakeEngine(), Settings(users=USERS, login_idle=-1.0)) as url:
         client = Site(url, True).visitor()
