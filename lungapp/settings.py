@@ -58,7 +58,7 @@ RANGES: dict[str, tuple[int, int]] = {
 LOGIN_RANGES: dict[str, tuple[int, tuple[int, int]]] = {"MINUTES": (60, (1, 1440)), "HOURS": (12, (1, 720))}
 """Of a login's ends: the default, and what it may be set to."""
 
-ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 PRECISIONS = ("auto", "f32", "bf16")
@@ -152,7 +152,7 @@ def _root(environ: Mapping[str, str]) -> tuple[str, str]:
     if path and not path.startswith("/") and not address:
         path = f"/{path}"
     # Where a prefix begins as addresses of our own do, nobody can tell whether a proxy has taken it off.
-    if not ROOT.fullmatch(path) or {*path.split("/")[1:2]} & {*FIRST_SEGMENTS, ".", ".."}:
+    if not ROOT.fullmatch(path) or path[1:].partition("/")[0] in FIRST_SEGMENTS:
         raise InvalidSetting(
             "Expected GRADIO_ROOT_PATH to be a path such as /lungapp, or an address such as https://host/lungapp. Its "
             f"path must not begin with one of: {', '.join(sorted(FIRST_SEGMENTS))}. Received: {text[:60]!r}"

@@ -9,6 +9,7 @@ import ipaddress
 import secrets
 import threading
 import time
+from asyncio import sleep
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 
@@ -125,7 +126,7 @@ class Logins:
                 self._names.forget(name)
                 return True
             count = max(self._clients.add(client), self._names.add(name[:64]))
-            await asyncio.sleep(min(PAUSE_SECONDS * 2 ** min(count - 1, 10), LONGEST_PAUSE_SECONDS))
+            await sleep(min(PAUSE_SECONDS * 2 ** min(count - 1, 10), LONGEST_PAUSE_SECONDS))
             return False
         finally:
             self._pending[client] -= 1
