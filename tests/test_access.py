@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -275,12 +276,12 @@ def test_every_address_of_the_table_is_in_it_by_one_reading() -> None:
 
 
 def test_a_sessions_name_in_a_path_gives_nothing(site: Site) -> None:
-    ada, bob = site.visitor("ada"), site.visitor("bob")
+    ada, bob, session = site.visitor("ada"), site.visitor("bob"), secrets.token_hex(8)
     data = [file_data(put(ada)), "resnet50", "predicted", "gradcam", False, 0, False]
     event = ada.post(f"{API}/call/analyse", json={"data": data}).json()["event_id"]
-    join = {"data": data, "fn_index": 10_000, "session_hash": "s3cret"}
+    join = {"data": data, "fn_index": 10_000, "session_hash": session}
     ada.post(f"{API}/queue/join", json=join)
-    for name in (event, "s3cret"):
+    for name in (event, session):
         for route in (
             f"call/analyse/{name}",
             f"call/v2/analyse/{name}",
@@ -291,11 +292,11 @@ def test_a_sessions_name_in_a_path_gives_nothing(site: Site) -> None:
                 continue
             assert bob.get(f"{API}/{route}").status_code == 403, route
     assert bob.post(f"{API}/cancel", json={"session_hash": "bobs", "fn_index": 0, "event_id": event}).status_code == 403
-    assert bob.get(f"{API}/upload_progress", params={"upload_id": "mine"}).status_code == 404
-    assert ada.get(f"{API}/upload_progress", params={"upload_id": "mine"}).status_code == 403
+    assert bob.get(f"{API}/upload_progress", params={"upload_id": session}).status_code == 404
+    assert ada.get(f"{API}/upload_progress", params={"upload_id": session}).status_code == 403
     told = ada.get(f"{API}/call/analyse/{event}").text
     assert ada.get(f"{API}/file={result_path(told)}").status_code == 200
-    assert ada.get(f"{API}/call/analyse/s3cret").status_code == 403, "not even one's own: it is no event"
+    assert ada.get(f"{API}/call/analyse/{session}").status_code == 403, "not even one's own: it is no event"
 
 
 @pytest.mark.parametrize("name", ["a" * 65, "a b", "a/b", "", "a\n", "é"])
