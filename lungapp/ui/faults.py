@@ -40,7 +40,8 @@ class JsonLines(logging.Formatter):
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Kinds of ``error`` and of what it came from, and where they arose."""
-    kinds, places = [], []
+    kinds: list[str] = []
+    places: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(kinds) < DEEPEST:
         kinds.append(type(cause).__name__)
@@ -64,7 +65,7 @@ def keep_words_out(stream: TextIO | None = None) -> None:
     sys.unraisablehook = lambda args: _write(args.exc_value)
     # Gradio prints the traceback of a call that failed, as other libraries do.
     traceback.print_exc = lambda *_, **__: _write(sys.exc_info()[1])
-    warnings.showwarning = _on_warning
+    warnings.showwarning = _on_warning  # type: ignore[assignment]
 
 
 def _write(error: BaseException | None) -> None:
