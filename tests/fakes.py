@@ -24,7 +24,7 @@ from lungapp.results import ActivationMap, Analysis, Faithfulness, Prediction, S
 from lungapp.series import Scores, look, run
 from lungapp.settings import Settings
 from lungapp.slices import Entry, Slice
-from lungapp.ui import build_demo, page_options
+from lungapp.ui import Server, build_application, build_demo
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -206,12 +206,12 @@ def serve(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     demo = build_demo(engine, settings)
-    options = page_options(settings, engine=engine)
-    demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **options)
+    server = Server(demo, build_application(demo, engine, settings), "127.0.0.1", port)
+    server.start()
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        demo.close(verbose=False)
+        server.close()
         with warnings.catch_warnings():  # what Gradio leaves open is collected here, not in some later test
             warnings.simplefilter("ignore")
             gc.collect()

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from gradio.state_holder import StateHolder
 
+from lungapp import routes
 from lungapp.errors import UnreadableInput
 from lungapp.reading import Limits, read_slice
 from lungapp.settings import Settings
@@ -140,8 +141,9 @@ def test_a_page_that_is_back_in_time_keeps_what_it_had(monkeypatch: pytest.Monke
 
         holder = StateHolder()
         holder.session_data["page"] = SimpleNamespace(is_closed=True, state_components=[])
-        scope = {"type": "http", "path": "/gradio_api/heartbeat/page", "app": SimpleNamespace(state_holder=holder)}
-        middleware = presence.Presence(page)
+        rule, match = routes.find(routes.RULES, "/gradio_api/heartbeat/page", "GET")
+        scope = {"type": "http", "lungapp.rule": rule, "lungapp.match": match}
+        middleware = presence.Presence(page, SimpleNamespace(state_holder=holder))
         first, second = (asyncio.create_task(middleware(scope, None, None)) for _ in ends)
         await asyncio.sleep(0)
         ends[0].set()

@@ -24,7 +24,8 @@ from lungapp.registry import MODELS
 from lungapp.rendering import render_grey
 from lungapp.report.answers import HEADLINES
 from lungapp.settings import Settings
-from lungapp.ui import EXAMPLES, about, build_demo, messages, page_options
+from lungapp.ui import EXAMPLES, about, build_demo, messages
+from lungapp.ui.theme import page_options
 from tests.fakes import SERVER_WARNINGS, BrokenEngine, FakeEngine, make_card, serve
 from tests.series_files import phantom_series
 
@@ -257,7 +258,7 @@ def test_privacy_settings() -> None:
     demo, options = build_demo(FakeEngine()), page_options(Settings())
     assert demo.analytics_enabled is False
     assert demo.delete_cache is not None and demo.delete_cache[1] <= 3600
-    for name in ("share", "enable_monitoring", "run_history", "show_error"):
+    for name in ("enable_monitoring", "run_history", "show_error"):
         assert options[name] is False
     for component in demo.get_config_file()["components"]:
         assert "webcam" not in (component["props"].get("sources") or [])

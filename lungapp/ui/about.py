@@ -35,6 +35,7 @@ ASKED=$(curl -s $HERE/gradio_api/call/analyse -H "Content-Type: application/json
 curl -s -N $HERE/gradio_api/call/analyse/$ASKED
 
 # The same in one request, without a queue and without a file on the server: JSON with "report" and "overlay".
+# Where the page asks for a login: curl -u NAME, which asks for the password.
 curl -s --data-binary @slice.png "$HERE/api/analyse?model=advanced_cnn"
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
     shelf.results.budget, shelf.files.budget = settings.max_kept_memory, settings.max_kept_files
     records = _read_records(engine)
     with Page(title="LungApp", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as demo:
-        gr.HTML(composed(header), elem_id="la-header")
+        gr.HTML(composed(partial(header, login=bool(settings.users))), elem_id="la-header")
         gr.HTML(composed(notice), elem_id="la-notice")
         with gr.Tabs() as tabs:
             with gr.Tab(mark("Analysis"), id=ANALYSIS_TAB):
@@ -73,8 +74,8 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
     return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CONCURRENCY)
 
 
-def header() -> str:
-    """The page's name, what it does, and the switch between its languages."""
+def header(login: bool = False) -> str:
+    """The page's name, what it does, the switch between its languages, and the way out where there is a ``login``."""
     links = "".join(
         f'<li><a href="?{PARAMETER}={code}" lang="{code}" hreflang="{code}"'
         f"{' aria-current=true' if code == current() else ''}>{name}</a></li>"
@@ -82,8 +83,9 @@ def header() -> str:
     )
     told = say("Scores a chest CT slice as normal, benign or malignant, and shows where the model looked.")
     warning = say_html("Choosing a language loads the page anew: a file that is open is closed.")
+    log_out = f'<form method="post" action="./logout"><button>{say_html("Log out")}</button></form>' if login else ""
     return (
-        f'<header class="la-header"><div><h1>LungApp</h1><p>{escape(told)}</p></div>'
+        f'<header class="la-header"><div><h1>LungApp</h1><p>{escape(told)}</p></div>{log_out}'
         f'<nav class="la-languages" aria-label="{say_html("Language")}" title="{warning}">'
         f"<ul>{links}</ul></nav></header>"
     )

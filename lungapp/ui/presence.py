@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lungapp.ui.guard import HEARTBEAT
+from lungapp import routes
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 GRACE_SECONDS = 30.0
 """How long after a page's connection has ended its memory is let go, unless it is back by then."""
@@ -21,17 +24,17 @@ GRACE_SECONDS = 30.0
 class Presence:
     """ASGI middleware: counts the heartbeats of each session, which a page has as long as it is open."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, demo: gr.Blocks) -> None:
+        self._app, self._demo = app, demo
         self._open: Counter[str] = Counter()
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        beat = HEARTBEAT.search(scope["path"]) if scope["type"] == "http" else None
-        if not beat:
+        rule = scope.get("lungapp.rule")
+        if rule is None or rule.name != routes.HEARTBEAT:
             await self._app(scope, receive, send)
             return
-        session, holder = beat["session"], scope["app"].state_holder
+        session, holder = scope["lungapp.match"]["session"], self._demo.state_holder
         self._open[session] += 1
         if session in holder.session_data:
             holder.session_data[session].is_closed = False  # Gradio itself takes a page that is back for closed

@@ -1,7 +1,7 @@
 """Whose upload, result and session is whose: each belongs to the visitor it came from, and to nobody else.
 
-A visitor is the name someone logged in with; where there is no login, a random cookie that the page sets; and where a
-program keeps no cookie, the empty text. What belongs to nobody in particular is still under a name of 128 random bits.
+A visitor is who logged in; where nobody has to, a browser by a random cookie that the page sets; and all programs that
+keep no cookie are one (`lungapp.ui.guard`). What is theirs is still under a name of 128 random bits.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Vault:
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._events: OrderedDict[str, str] = OrderedDict()
         self._capacity, self._made = capacity, 0
         self._lock = threading.Lock()
 
@@ -81,6 +82,16 @@ class Vault:
             if session not in self._sessions:
                 _remember(self._sessions, session, visitor, self._capacity)
             return self._sessions[session] == visitor
+
+    def note_event(self, event: str, visitor: str) -> None:
+        """``event``, which Gradio has just named, is ``visitor``'s; the empty text is none."""
+        if event:
+            with self._lock:
+                _remember(self._events, event, visitor, self._capacity)
+
+    def owns_event(self, event: str, visitor: str) -> bool:
+        """Whether ``event`` is ``visitor``'s. One that nobody was told of is nobody's, a session's name included."""
+        return self._events.get(event) == visitor
 
 
 def _remember(entries: OrderedDict[str, str], key: str, value: str, capacity: int) -> None:
