@@ -8,18 +8,21 @@ import sys
 from lungapp.engine import Engine
 from lungapp.errors import LungAppError
 from lungapp.hub import weights_at
+from lungapp.reading.workers import workers
 from lungapp.settings import Settings
-from lungapp.startup import keep_memory, place, require_temporary_folder, sweep, without_stubs
+from lungapp.startup import keep_memory, keep_private, place, require_temporary_folder, sweep, without_stubs
 
 try:
     settings = Settings.from_env()
+    keep_private()
     require_temporary_folder()
     if __name__ == "__main__":
         keep_memory()
         place()
+        workers.start()
     # Gradio takes seconds to import, and ends without words where there is no temporary folder.
     with without_stubs():
-        from lungapp.ui import Recorded, build_demo, page_options, private_cache, run, start_log
+        from lungapp.ui import Recorded, build_demo, private_cache, run, start_log
 
     start_log(settings.log)
     weights = weights_at(settings.weights, settings.weights_repo, settings.weights_revision)
@@ -34,6 +37,6 @@ if __name__ == "__main__":
     # A plain end on SIGTERM, which stops a container, so that uploads are deleted on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        run(demo, engine, page_options(settings, engine=engine))
+        run(demo, engine, settings)  # type: ignore[arg-type]
     except LungAppError as error:
         sys.exit(f"LungApp cannot start. {error}")

@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lungapp.engine import Engine
 from lungapp.settings import Settings
-from lungapp.ui import EXAMPLES, build_demo, page_options
+from lungapp.startup import place
+from lungapp.ui import EXAMPLES, Server, build_application, build_demo
 from tests.series_files import phantom_series
 
 FOLDER = Path(__file__).parent / "images"
@@ -43,14 +44,17 @@ def main() -> None:
         for file in EXAMPLES.glob("phantom-*"):
             shutil.copy(file, phantoms)
         demo = build_demo(engine, settings, Path(phantoms))
-        _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **page_options(settings))
+        host, port = place()
+        server = Server(demo, build_application(demo, engine, settings), host, port)
+        server.start()
+        address = f"http://{host}:{port}"
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for scheme in ("light", "dark"):
             for width in SIZES:
                 photograph(browser, address, scheme, width, folder / f"page-{scheme}-{width}.png")
         photograph(browser, address, "light", 1440, folder / "compare-light-1440.png", compare=True)
         photograph_series(browser, address, folder / "series-light-1440.png")
-        demo.close(verbose=False)
+        server.close()
 
 
 def photograph(browser: Browser, address: str, scheme: str, width: int, file: Path, compare: bool = False) -> None:

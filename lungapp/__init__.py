@@ -13,7 +13,7 @@ Two nouns and a verb::
 
     from lungapp import Engine, read_slice
     analysis = Engine().analyse(read_slice("examples/phantom-mass.png"))
-    print(analysis.prediction.label, analysis.prediction.scores())
+    print(analysis.decision, analysis.prediction.answer_set, analysis.prediction.scores())
 
 Importing this package loads no model; the first analysis does. Research software: it does not diagnose.
 """

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from lungapp.engine import ALL, PREDICTED, Engine
+from lungapp.engine import ALL, PREDICTED, Engine, cards_of
 from lungapp.errors import LungAppError
 from lungapp.methods import DEFAULT_METHOD, METHODS, get_method
 from lungapp.reading import FORMATS, read_slice
@@ -61,7 +61,7 @@ def _row(engine: Engine, settings: Settings, file: str, model: str, options: arg
             for found in analysis.drawn_maps:
                 picture = shown_overlay(replace(analysis, maps=(found,)))
                 Image.fromarray(picture).save(options.overlay / f"{Path(file).stem}-{found.model}.png")
-        return to_json(analysis, file)
+        return to_json(analysis, file, cards_of(engine))
     except LungAppError as error:
         return {"file": file, "error": {"kind": type(error).__name__, "message": str(error)}}
 
@@ -89,8 +89,8 @@ def _line(row: dict[str, Any]) -> str:
     if row["status"] == "rejected":
         return f"{row['file']}: rejected. " + " ".join(finding["message"] for finding in row["quality"]["findings"])
     scores = ", ".join(f"{label} {p:.1%}" for label, p in row["probabilities"].items())
-    insisted = " (rejected by the input check, scored by override)" if row["quality"]["overridden"] else ""
-    return f"{row['file']}: {row['label']} ({row['status']}): {scores}{insisted}{_tested(row)}"
+    insisted = "; rejected by the input check, scored by override" if row["quality"]["overridden"] else ""
+    return f"{row['file']}: {row['statement']} ({scores}{insisted}){_tested(row)}"
 
 
 def _tested(row: dict[str, Any]) -> str:

@@ -6,19 +6,25 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lungapp.calibration import Calibration, read_calibration
 from lungapp.errors import WeightsMismatch, WeightsMissing
 from lungapp.registry import LABELS, MODELS, ModelSpec
-from lungapp.results import Status
+from lungapp.results import Prediction, status_of
 from lungapp.weights_io import digest_of
 
 ENSEMBLE = "ensemble"
 """Names the mean of all models' calibrated probabilities, and its card."""
 
 REQUIRED = ("name", "labels", "input", "target_layer", "weights_sha256", "calibration", "metrics")
+MOST_LEVELS = 20
+"""Of lists and objects inside one another; a card has eight."""
+
 REQUIRED_OF_ENSEMBLE = ("name", "labels", "members", "calibration", "metrics")
 
 
@@ -42,26 +48,23 @@ class ModelCard:
 
     @property
     def temperature(self) -> float:
-        """Divisor of the logits, fitted on the validation split (Guo et al. 2017)."""
-        return float(self.data["calibration"]["temperature"])
+        """Divisor of the logits (Guo et al. 2017)."""
+        return self.calibration.temperature
 
-    @property
-    def confident_above(self) -> float:
-        """Calibrated probability from which a prediction counts as confident; infinite where none does.
-
-        Cards say so with null; older ones with 1, which no probability was meant to pass.
-        """
-        threshold = self.data["calibration"]["confident_above"]
-        return math.inf if threshold is None or threshold >= 1 else float(threshold)
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What the card promises. Raises ValueError where that is damaged; no card that was read is."""
+        return read_calibration(self.data.get("calibration"), with_temperature=self.name != ENSEMBLE)
 
     @property
     def members(self) -> dict[str, str]:
         """Of an ensemble's card: the weights' digest by model name."""
         return self.data["members"]
 
-    def status_of(self, probability: float) -> Status:
-        """What the abstention rule makes of a prediction whose top probability this is."""
-        return "confident" if probability >= self.confident_above else "uncertain"
+    def predict(self, probabilities: np.ndarray, precision: str = "f32") -> Prediction:
+        """The answer that calibrated ``probabilities`` (labels,) float come to; ``precision`` as in `Prediction`."""
+        answer_set = self.calibration.answer_set(self.labels, probabilities)
+        return Prediction(self.name, self.labels, probabilities, answer_set, status_of(answer_set), precision)
 
 
 def shipped(folder: Path) -> tuple[ModelSpec, ...]:
@@ -82,16 +85,12 @@ def read_card(spec: ModelSpec, folder: Path) -> ModelCard:
                 file=path.name,
                 found=str(data[key]),
             )
-    card = ModelCard(data)
-    try:
-        usable = 0 < card.temperature < math.inf and not math.isnan(card.confident_above)
-    except (KeyError, TypeError, ValueError):
-        usable = False
-    if not usable:
-        raise WeightsMismatch(
-            "Expected {file} to state temperature and confident_above. Received: no such.", file=path.name
-        )
-    return card
+    if not isinstance(data["weights_sha256"], str):
+        raise WeightsMismatch("Expected {file} to name its weights' digest. Received: no text.", file=path.name)
+    if not isinstance(metrics := data["metrics"], dict):
+        what, found = "an object of metrics", type(metrics).__name__
+        raise WeightsMismatch("Expected {what} in {file}. Received: {found}", what=what, file=path.name, found=found)
+    return _calibrated(ModelCard(data), path)
 
 
 def checked_weights(spec: ModelSpec, folder: Path) -> tuple[Path, ModelCard]:
@@ -127,7 +126,7 @@ def read_ensemble_card(folder: Path) -> ModelCard:
     Raises
     ------
     WeightsMissing : it or a member's card is absent.
-    WeightsMismatch : it is damaged, or its figures are of other weights than the members' cards name.
+    WeightsMismatch : it or its calibration is damaged, or it is of other weights than the members' cards name.
     """
     path = folder / f"{ENSEMBLE}.json"
     data = _read(path, REQUIRED_OF_ENSEMBLE)
@@ -153,7 +152,20 @@ def read_ensemble_card(folder: Path) -> ModelCard:
             raise WeightsMismatch(
                 "Expected {file} to name the weights of {model}. Received: another digest.", file=path.name, model=name
             )
-    return ModelCard(data)
+    return _calibrated(ModelCard(data), path)
+
+
+def _calibrated(card: ModelCard, path: Path) -> ModelCard:
+    """``card``, whose calibration can be used. Raises `WeightsMismatch`: a damaged one must promise nothing."""
+    try:
+        _ = card.calibration  # read and checked once
+    except ValueError as error:
+        raise WeightsMismatch(
+            "Expected the calibration in {file} to state a temperature, a level, and a threshold from 0 to 1 for each "
+            "class. Received: something else.",
+            file=path.name,
+        ) from error
+    return card
 
 
 def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
@@ -162,7 +174,7 @@ def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
         data = _parsed(path, found.st_mtime_ns, found.st_size)
     except FileNotFoundError as error:
         raise WeightsMissing("Expected the model card {file}. Received: no such file.", file=path.name) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsMismatch(
             "Expected {file} to be a JSON model card. Received: unreadable text.", file=path.name
         ) from error
@@ -180,7 +192,18 @@ def _read(path: Path, required: tuple[str, ...]) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def _parsed(path: Path, changed: int, size: int) -> Any:
     """Every answer needs all cards, so a file is parsed anew only where it was written anew."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    data = json.loads(path.read_text(encoding="utf-8"))
+    _check_values(data)
+    return data
+
+
+def _check_values(value: Any, depth: int = 0) -> None:
+    """Raise `ValueError` for a number that is none, or for more levels than any card has."""
+    if depth > MOST_LEVELS or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inside:
+        _check_values(item, depth + 1)
 
 
 def write_card(data: dict[str, Any], folder: Path) -> None:

@@ -18,13 +18,13 @@ import numpy as np
 
 from lungapp.anatomy import Anatomy
 from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card
-from lungapp.errors import LungAppError, UnknownTarget, WeightsError
+from lungapp.errors import Busy, LungAppError, UnknownTarget, WeightsError, WeightsMismatch
 from lungapp.faithfulness import measure
 from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import frame_of, to_input
 from lungapp.quality import assess
 from lungapp.registry import DEFAULT_MODEL, LABELS, MODELS, ModelSpec, get_spec
-from lungapp.results import ActivationMap, Analysis, Prediction, SeriesRow
+from lungapp.results import ActivationMap, Analysis, Prediction, SeriesRow, status_of
 from lungapp.series import BATCH, Scores, look, run
 from lungapp.settings import WEIGHTS
 from lungapp.slices import Entry, Slice
@@ -36,6 +36,8 @@ T = TypeVar("T")
 Progress = Callable[[float], None]
 ALL = "all"
 PREDICTED = "predicted"
+LOAD_SECONDS = 60.0
+"""Who waits longer for a model that somebody else has begun to load is told so; all three take about a second."""
 
 
 class Engine:
@@ -50,7 +52,7 @@ class Engine:
         self._weights, self._compute = Path(weights), (precision, threads)
         self._loaded: dict[str, LoadedModel] = {}
         self._failed: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._locks = {spec.name: threading.Lock() for spec in MODELS}
 
     def cards(self) -> tuple[ModelCard, ...]:
         """The cards of the models that have a valid one, in the registry's order; loads no TensorFlow."""
@@ -87,7 +89,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Load every model that can be loaded, so that the first analysis does not wait for it."""
-        with contextlib.suppress(WeightsError):
+        with contextlib.suppress(WeightsError, Busy):
             self._all_models()
 
     def analyse(
@@ -106,7 +108,7 @@ class Engine:
         model : a model's name, or "all" for every model that has weights, and their ensemble.
         target : the class to explain, or "predicted" for each model's own.
         method : how to explain, a name out of `lungapp.methods`.
-        override : score the slice even where the gate rejects it; the analysis then says so and is never confident.
+        override : score the slice even where the gate rejects it; the analysis then says so and excludes nothing.
         progress : is told the share of the explanation that is done, in (0, 1], by the slow methods.
 
         Raises
@@ -189,12 +191,11 @@ class Engine:
         return self._all_models() if model == ALL else [self._model(get_spec(model))]
 
     def _scores(self, model: str, models: Sequence[LoadedModel], outputs: Sequence[Output], overridden: bool) -> Scores:
-        """What ``models`` say of one slice, and their mean where all were asked; forced answers are never confident."""
+        """What ``models`` say of one slice, and their mean where all were asked; forced answers exclude nothing."""
         predictions = tuple(loaded.predict(output.logits) for loaded, output in zip(models, outputs, strict=True))
         ensemble = _mean(predictions, models, self.ensemble_card()) if model == ALL else None
         if overridden:
-            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
-            ensemble = ensemble and replace(ensemble, status="uncertain")
+            return tuple(prediction.forced() for prediction in predictions), ensemble and ensemble.forced()
         return predictions, ensemble
 
     def _all_models(self) -> list[LoadedModel]:
@@ -203,24 +204,50 @@ class Engine:
         for spec in MODELS:
             try:
                 loaded.append(self._model(spec))
-            except WeightsError as error:
+            except (WeightsError, Busy) as error:
                 errors.append(error)
         if not loaded:
             raise errors[0]
         return loaded
 
     def _model(self, spec: ModelSpec) -> LoadedModel:
-        with self._lock:
-            if spec.name not in self._loaded:
-                from lungapp.inference import LoadedModel
-
-                try:
-                    self._loaded[spec.name] = LoadedModel(spec, self._weights, *self._compute)
-                except Exception as error:
-                    known = isinstance(error, LungAppError)
-                    self._failed[spec.name] = str(error) if known else f"Unexpected {type(error).__name__}."
-                    raise
+        """Raises `WeightsError` whatever is wrong with the model, and `Busy` where its loading takes too long."""
+        if spec.name in self._loaded:
             return self._loaded[spec.name]
+        if not self._locks[spec.name].acquire(timeout=LOAD_SECONDS):
+            self._failed[spec.name] = f"Expected the model within {LOAD_SECONDS:.0f} seconds. Received: none yet."
+            raise Busy(
+                "Expected {model} to be loaded by now. Please try another model, or again later.", model=spec.title
+            )
+        try:
+            if spec.name not in self._loaded:
+                self._loaded[spec.name] = self._load(spec)
+                self._failed.pop(spec.name, None)
+            return self._loaded[spec.name]
+        except WeightsError as error:
+            self._failed[spec.name] = str(error)
+            raise
+        finally:
+            self._locks[spec.name].release()
+
+    def _load(self, spec: ModelSpec) -> LoadedModel:
+        from lungapp.inference import LoadedModel
+
+        try:
+            return LoadedModel(spec, self._weights, *self._compute)
+        except LungAppError:
+            raise
+        except Exception as error:  # a runtime raises nearly anything on a damaged graph, or where memory runs out
+            raise WeightsMismatch(
+                "Expected the graph and weights of {model} to be loaded. Received: {kind}.",
+                model=spec.name,
+                kind=type(error).__name__,
+            ) from error
+
+
+def cards_of(engine: Engine) -> list[ModelCard]:
+    """Of the models that can be asked, and of their mean: what reports need to say what an answer is worth."""
+    return [*engine.cards(), *filter(None, [engine.ensemble_card()])]
 
 
 def _check(target: str, method: str) -> None:
@@ -241,17 +268,15 @@ def _input_of(model: str) -> ModelSpec:
 def _mean(predictions: tuple[Prediction, ...], models: Sequence[LoadedModel], card: ModelCard | None) -> Prediction:
     """The mean of the calibrated probabilities.
 
-    Its card says whether it is confident, where there is one of just these weights; else it is where all models agree
-    and each one is.
+    What it excludes is its own card's to say, where there is one of just these weights; else only what every model
+    excludes is, which for each class is wrong no more often than a single model.
     """
     mean = np.mean([prediction.probabilities for prediction in predictions], axis=0)
+    labels, precision = predictions[0].labels, predictions[0].precision
     if card and card.members == {loaded.spec.name: loaded.card.weights_sha256 for loaded in models}:
-        status = card.status_of(float(mean.max()))
-    else:
-        agreed = len({prediction.label for prediction in predictions}) == 1
-        confident = agreed and all(prediction.status == "confident" for prediction in predictions)
-        status = "confident" if confident else "uncertain"
-    return Prediction(ENSEMBLE, predictions[0].labels, mean, status, predictions[0].precision)
+        return card.predict(mean, precision)
+    answer_set = tuple(label for label in labels if any(label in item.answer_set for item in predictions))
+    return Prediction(ENSEMBLE, labels, mean, answer_set, status_of(answer_set), precision)
 
 
 def _maps(

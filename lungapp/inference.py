@@ -86,12 +86,10 @@ class LoadedModel:
         return self._queue.ask(pictures, patient=True, beside=beside)
 
     def predict(self, logits: np.ndarray) -> Prediction:
-        """Calibrated probabilities and status from logits (labels,)."""
+        """Calibrated probabilities and what they come to, from logits (labels,)."""
         scaled = logits.astype(np.float64) / self.card.temperature
         exponentials = np.exp(scaled - scaled.max())
-        probabilities = exponentials / exponentials.sum()
-        status = self.card.status_of(float(probabilities.max()))
-        return Prediction(self.spec.name, self.card.labels, probabilities, status, self.precision)
+        return self.card.predict(exponentials / exponentials.sum(), self.precision)
 
     def probabilities_of(self, label: str, pictures: np.ndarray) -> np.ndarray:
         """(n,) float: the calibrated probability of ``label`` for each of ``pictures`` (n, size, size, 1) float32."""

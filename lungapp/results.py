@@ -12,6 +12,14 @@ from lungapp.slices import SetAside, Slice, SliceInfo, Unit
 Verdict = Literal["accept", "warn", "reject"]
 Status = Literal["confident", "uncertain", "rejected"]
 RowStatus = Literal["confident", "uncertain", "rejected", "failed"]
+Decision = Literal["malignant", "not_malignant", "undecided"]
+
+DECISIONS: tuple[Decision, ...] = ("malignant", "not_malignant", "undecided")
+
+DOUBTFUL = frozenset({"unusual", "little_lung", "lungs_black"})
+"""Warnings of the gate that keep a slice from counting in a series: a model has seen nothing like it, or next to none
+of the lungs that it judges. Under any other the lungs are there as they were in training: it is marked, and counts.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,19 +43,38 @@ class QualityReport:
         return "reject" if "reject" in severities else "warn" if "warn" in severities else "accept"
 
 
+def status_of(answer_set: tuple[str, ...]) -> Status:
+    """What a set of classes that cannot be excluded comes to."""
+    return "confident" if len(answer_set) == 1 else "uncertain"
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Calibrated scores of one model (or of the ensemble).
+    """Calibrated scores of one model (or of the ensemble), and what can be said of them.
 
     ``probabilities`` is (labels,) float, sums to 1, in the order of ``labels``, which came from the model's card.
+    ``answer_set`` holds the classes, in that order, that cannot be excluded at the card's level
+    (`lungapp.calibration`). ``status`` is "confident" where that is a single one, else "uncertain".
     ``precision`` is what they were computed in, "f32" or "bf16" (`lungapp.runtime`).
     """
 
     model: str
     labels: tuple[str, ...]
     probabilities: np.ndarray
+    answer_set: tuple[str, ...]
     status: Status
     precision: str = "f32"
+
+    @property
+    def decision(self) -> Decision:
+        """What the answer set says of malignant."""
+        if "malignant" not in self.answer_set:
+            return "not_malignant"
+        return "malignant" if len(self.answer_set) == 1 else "undecided"
+
+    def forced(self) -> Prediction:
+        """As it stands for a slice that the gate rejected: the card promises nothing there, so nothing is excluded."""
+        return replace(self, answer_set=self.labels, status="uncertain")
 
     @property
     def label(self) -> str:
@@ -147,11 +174,16 @@ class Scored:
         return self.prediction.status if self.prediction else "rejected"
 
     @property
+    def decision(self) -> Decision | None:
+        """What `prediction` decides; None where nothing was scored."""
+        return self.prediction.decision if self.prediction else None
+
+    @property
     def agreement(self) -> bool | None:
-        """Whether all models name the same class; None where fewer than two spoke."""
+        """Whether all models decide the same; None where fewer than two spoke."""
         if len(self.predictions) < 2:
             return None
-        return len({prediction.label for prediction in self.predictions}) == 1
+        return len({prediction.decision for prediction in self.predictions}) == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +193,8 @@ class Analysis(Scored):
     A rejected slice has no predictions and no maps. With one model there is one of each; with ``"all"`` one per
     model in the registry's order, and ``ensemble`` is the mean of their calibrated probabilities.
     ``model_input`` is the very picture the models got, (size, size) float32 in [0, 1]. ``overridden`` says that the
-    gate rejected the slice and someone had it scored all the same: every output must tell, and no such prediction is
-    confident.
+    gate rejected the slice and someone had it scored all the same: every output must tell, and no such prediction
+    excludes anything (`Prediction.forced`).
     """
 
     slice: Slice
@@ -240,27 +272,36 @@ class SeriesRow(Scored):
         """The probability of malignant, of the ensemble where there is one; None where nothing was scored."""
         return self.prediction.scores().get("malignant") if self.prediction else None
 
+    @property
+    def counted(self) -> bool:
+        """Whether it takes part in what is said of the series: scored, and nothing makes its scores doubtful."""
+        codes = {finding.code for finding in self.quality.findings}
+        return self.prediction is not None and not self.overridden and codes.isdisjoint(DOUBTFUL)
+
 
 @dataclass(frozen=True)
 class Aggregate:
-    """What the scores of single slices come to together. Not validated on patients.
+    """What the answers on single slices come to together (`lungapp.series.aggregate`). Not validated on patients.
 
     Attributes
     ----------
-    value : the highest mean probability of malignant over `window` scored slices in a row; None where there are fewer.
-    slices : the numbers of the slices that mean is of.
-    maximum : the highest probability of malignant of a single slice, and ``maximum_slice`` its number; or None.
+    decision : of the whole series.
+    runs : first and last number of each run of neighbouring counted slices that are decided malignant.
+    malignant_slices : how many counted slices lie in ``runs``.
+    decisions : how many counted slices came to each decision.
     states : how many rows are confident, uncertain, rejected and failed.
-    labels : how many slices each class was predicted for.
     """
 
-    window: int
-    value: float | None
-    slices: tuple[int, ...]
-    maximum: float | None
-    maximum_slice: int | None
+    decision: Decision
+    runs: tuple[tuple[int, int], ...]
+    malignant_slices: int
+    decisions: dict[Decision, int]
     states: dict[RowStatus, int]
-    labels: dict[str, int]
+
+    @property
+    def counted(self) -> int:
+        """How many slices took part."""
+        return sum(self.decisions.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,6 +320,6 @@ class SeriesAnalysis:
     set_aside: tuple[SetAside, ...] = ()
 
     def most_suspicious(self, count: int) -> tuple[SeriesRow, ...]:
-        """At most ``count`` scored rows, the highest probability of malignant first."""
-        scored = [row for row in self.rows if row.malignant is not None]
-        return tuple(sorted(scored, key=lambda row: -(row.malignant or 0.0))[:count])
+        """At most ``count`` counted rows, the highest probability of malignant first."""
+        counted = [row for row in self.rows if row.counted]
+        return tuple(sorted(counted, key=lambda row: -(row.malignant or 0.0))[:count])

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from lungapp.errors import explain
 from lungapp.greys import shrink
 from lungapp.preprocessing import to_input
 from lungapp.quality import assess
-from lungapp.registry import LABELS, ModelSpec
-from lungapp.results import Aggregate, Prediction, RowStatus, SeriesAnalysis, SeriesRow, SliceFacts
+from lungapp.registry import ModelSpec
+from lungapp.results import DECISIONS, Aggregate, Prediction, RowStatus, SeriesAnalysis, SeriesRow, SliceFacts
 from lungapp.slices import Entry, SetAside
 
 BATCH = 8
@@ -40,8 +40,9 @@ JUDGES = max(1, WORKERS // 2)
 MOST_PIXELS = 2**23
 """A thread reads on before it judges until it holds as many; that is a batch of slices of 1024 x 1024."""
 
-NEIGHBOURS = 3
-"""Slices whose mean the aggregate looks at: a nodule on one slice only is rare where slices are a few mm apart."""
+NEIGHBOURS = 2
+"""Counted slices next to one another that must be decided malignant before the series is: a lesion on one slice alone
+is rare where slices are a few mm apart, and one slice decided wrongly is not."""
 
 THUMBNAIL_SIDE = 96
 
@@ -175,24 +176,24 @@ def summarise(
     return SeriesAnalysis(tuple(rows), total, model, aggregate(rows), len(rows) < total, seconds, tuple(set_aside))
 
 
-def aggregate(rows: Sequence[SeriesRow], neighbours: int = NEIGHBOURS) -> Aggregate:
-    """The highest mean probability of malignant over ``neighbours`` scored slices in a row, the maximum, and counts.
+def aggregate(rows: Sequence[SeriesRow]) -> Aggregate:
+    """What the answer sets of the counted ``rows`` say together.
 
-    Slices that were not scored are skipped: their neighbours on either side count as neighbours.
+    Malignant where `NEIGHBOURS` counted slices next to one another are; not malignant where every counted slice is
+    that; else, and where none is counted, undecided. Rows that are not counted are skipped: their neighbours on either
+    side count as neighbours.
     """
-    scored = [(row.number, row.malignant) for row in rows if row.malignant is not None]
-    groups = [scored[start : start + neighbours] for start in range(len(scored) - neighbours + 1)]
-    means = [float(np.mean([p for _, p in group])) for group in groups]
-    best = int(np.argmax(means)) if means else None
-    number, highest = max(scored, key=lambda one: one[1], default=(None, None))
+    counted = [row for row in rows if row.counted]
+    decisions = Counter(row.decision for row in counted)
+    stretches = [[row.number for row in part] for decision, part in groupby(counted, lambda row: row.decision)
+                 if decision == "malignant"]  # fmt: skip
+    runs = [numbers for numbers in stretches if len(numbers) >= NEIGHBOURS]
+    alike = bool(counted) and decisions["not_malignant"] == len(counted)
     states = Counter(row.state for row in rows)
-    labels = Counter(row.prediction.label for row in rows if row.prediction)
     return Aggregate(
-        neighbours,
-        None if best is None else means[best],
-        () if best is None else tuple(number for number, _ in groups[best]),
-        highest,
-        number,
+        "malignant" if runs else "not_malignant" if alike else "undecided",
+        tuple((numbers[0], numbers[-1]) for numbers in runs),
+        sum(map(len, runs)),
+        {decision: decisions[decision] for decision in DECISIONS},
         {state: states[state] for state in STATES},
-        {label: labels[label] for label in LABELS},
     )

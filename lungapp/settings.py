@@ -6,7 +6,12 @@
     LUNGAPP_MAX_FRAMES       images in one file                                  (default 2000)
     LUNGAPP_MAX_FILES        files handed in at once, those in archives included (default 5000)
     LUNGAPP_MAX_NESTING      archives inside one another                         (default 2)
-    LUNGAPP_MAX_RATIO        how many times larger a packed file may unpack      (default 1000)
+    LUNGAPP_MAX_RATIO        how many times larger a packed file may unpack      (default 200)
+    LUNGAPP_MAX_SECONDS      of computing that reading one file or slice may take (default 10)
+    LUNGAPP_MAX_TOTAL_SECONDS of reading all files handed in at once             (default 60)
+    LUNGAPP_MAX_MEMORY       bytes that reading one large file may take          (default 1.5 GiB)
+    LUNGAPP_MAX_KEPT_MEMORY  bytes of slices and maps that all open pages keep   (default 1 GiB)
+    LUNGAPP_MAX_KEPT_FILES   bytes of uploads that all open pages keep           (default 8 GiB)
     LUNGAPP_WEIGHTS          folder of the models' weights and cards             (default the repository's weights/)
     LUNGAPP_DEFAULT_MODEL    the model picked when none is named                 (default `registry.DEFAULT_MODEL`)
     LUNGAPP_DATA             folder of the dataset, to show training slices like the one analysed (default none)
@@ -14,10 +19,14 @@
     LUNGAPP_WEIGHTS_REPO     "owner/name" of a model repository on the Hub, instead of a folder (default none)
     LUNGAPP_WEIGHTS_REVISION its commit, 40 hexadecimal digits; demanded with it
     LUNGAPP_USERS            who may log in, see `lungapp.users`                 (default: no login)
+    LUNGAPP_LOGIN_MINUTES    a login ends when it was not used for so long       (default 60)
+    LUNGAPP_LOGIN_HOURS      and at any rate after so long                        (default 12)
+    LUNGAPP_ORIGINS          other sites whose pages may send requests, such as "https://pacs.example" (default none)
     LUNGAPP_PRECISION        "auto": bf16 where the processor computes with it, else f32; or one of them (default auto)
     LUNGAPP_LOG              "off", "analyses" or "requests" (both), as lines of JSON on the error output (default off)
 
-An unset or empty variable means the default. Host and port are Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
+An unset or empty variable means the default. Host and port are Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT;
+so is GRADIO_ROOT_PATH, the path or the whole address under which a proxy puts the page. A Space names its host itself.
 """
 
 from __future__ import annotations
@@ -33,6 +42,7 @@ from typing import TypeVar
 from lungapp.errors import InvalidSetting, UnknownModel
 from lungapp.reading import Limits
 from lungapp.registry import DEFAULT_MODEL, get_spec
+from lungapp.routes import FIRST_SEGMENTS
 from lungapp.users import read_users
 
 FolderT = TypeVar("FolderT", Path, None)
@@ -47,8 +57,20 @@ RANGES: dict[str, tuple[int, int]] = {
     "max_files": (1, 1_000_000),
     "max_nesting": (1, 10),
     "max_ratio": (2, 1_000_000),
+    "max_seconds": (1, 3600),
+    "max_total_seconds": (1, 86_400),
+    "max_memory": (2**28, 2**40),
 }
 """What each limit may be set to; ``max_pixels`` stays below the 179 million from which Pillow opens no image at all."""
+
+KEPT = (2**20, 2**44)
+"""What pages may be allowed to keep."""
+
+LOGIN_RANGES: dict[str, tuple[int, tuple[int, int]]] = {"MINUTES": (60, (1, 1440)), "HOURS": (12, (1, 720))}
+"""Of a login's ends: the default, and what it may be set to."""
+
+ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 PRECISIONS = ("auto", "f32", "bf16")
 """What the models may be computed in, the default first. bf16 moves probabilities by up to 0.0041 (docs/speed.md)."""
@@ -62,6 +84,8 @@ class Settings:
     """What an operator may change without touching code."""
 
     limits: Limits = field(default_factory=Limits)
+    max_kept_memory: int = 2**30
+    max_kept_files: int = 2**33
     weights: Path = WEIGHTS
     default_model: str = DEFAULT_MODEL
     data: Path | None = None
@@ -69,6 +93,11 @@ class Settings:
     weights_repo: str = ""
     weights_revision: str = ""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    login_idle: float = LOGIN_RANGES["MINUTES"][0] * 60.0
+    login_longest: float = LOGIN_RANGES["HOURS"][0] * 3600.0
+    origins: tuple[str, ...] = ()
+    root_path: str = ""
+    public_origin: str = ""
     log: str = "off"
     precision: str = PRECISIONS[0]
 
@@ -76,6 +105,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """The settings in ``environ``. Raises `InvalidSetting`, which names the variable."""
         repo, revision = _repository(environ)
+        public_origin, root_path = _root(environ)
         return cls(
             limits=Limits(
                 **{
@@ -83,6 +113,8 @@ class Settings:
                     for name, allowed in RANGES.items()
                 }
             ),
+            max_kept_memory=_integer(environ, "LUNGAPP_MAX_KEPT_MEMORY", cls.max_kept_memory, KEPT),
+            max_kept_files=_integer(environ, "LUNGAPP_MAX_KEPT_FILES", cls.max_kept_files, KEPT),
             weights=_folder(environ, "LUNGAPP_WEIGHTS", WEIGHTS),
             default_model=_model(environ, "LUNGAPP_DEFAULT_MODEL", DEFAULT_MODEL),
             data=_folder(environ, "LUNGAPP_DATA", None),
@@ -90,6 +122,11 @@ class Settings:
             weights_repo=repo,
             weights_revision=revision,
             users=read_users(users) if (users := environ.get("LUNGAPP_USERS", "").strip()) else {},
+            login_idle=_login(environ, "MINUTES") * 60.0,
+            login_longest=_login(environ, "HOURS") * 3600.0,
+            origins=_origins(environ),
+            root_path=root_path,
+            public_origin=public_origin,
             log=_choice(environ, "LUNGAPP_LOG", LOGS),
             precision=_choice(environ, "LUNGAPP_PRECISION", PRECISIONS),
         )
@@ -104,6 +141,41 @@ def _integer(environ: Mapping[str, str], name: str, default: int, allowed: tuple
     if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
         raise InvalidSetting(f"Expected {name} to be a whole number from {low} to {high}. Received: {text[:40]!r}")
     return int(text)
+
+
+def _login(environ: Mapping[str, str], unit: str) -> int:
+    default, allowed = LOGIN_RANGES[unit]
+    return _integer(environ, f"LUNGAPP_LOGIN_{unit}", default, allowed)
+
+
+def _origins(environ: Mapping[str, str]) -> tuple[str, ...]:
+    origins = tuple(environ.get("LUNGAPP_ORIGINS", "").replace(",", " ").split())
+    for origin in origins:
+        if not ORIGIN.fullmatch(origin):
+            raise InvalidSetting(
+                "Expected LUNGAPP_ORIGINS to hold sites such as https://pacs.example, without a path. "
+                f"Received: {origin[:40]!r}"
+            )
+    return tuple(origin.lower() for origin in origins)
+
+
+def _root(environ: Mapping[str, str]) -> tuple[str, str]:
+    """The page's origin where something names it, and the path that a proxy puts before its addresses."""
+    text = environ.get("GRADIO_ROOT_PATH", "").strip().rstrip("/")
+    address = ORIGIN.match(text)
+    origin, path = (address[0], text[address.end() :]) if address else ("", text)
+    if path and not path.startswith("/") and not address:
+        path = f"/{path}"
+    # Where a prefix begins as addresses of our own do, nobody can tell whether a proxy has taken it off.
+    if not ROOT.fullmatch(path) or path[1:].partition("/")[0] in FIRST_SEGMENTS:
+        raise InvalidSetting(
+            "Expected GRADIO_ROOT_PATH to be a path such as /lungapp, or an address such as https://host/lungapp. Its "
+            f"path must not begin with one of: {', '.join(sorted(FIRST_SEGMENTS))}. Received: {text[:60]!r}"
+        )
+    host = environ.get("SPACE_HOST", "").split(",")[0].strip()
+    if not origin and ORIGIN.fullmatch(f"https://{host}"):
+        origin = f"https://{host}"
+    return origin, path
 
 
 def _folder(environ: Mapping[str, str], name: str, default: FolderT) -> Path | FolderT:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -100,6 +100,9 @@ class Slice:
             raise ValueError("Expected finite pixels. Received NaN or infinity.")
         pixels.setflags(write=False)
         object.__setattr__(self, "pixels", pixels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Slice, (self.pixels, self.unit, self.info)  # so that a copy in another process is read-only too
 
     @property
     def rows(self) -> int:

@@ -24,6 +24,9 @@ PORT = 7860
 PREFIX = "lungapp-upload-"
 """Of the names of folders with uploads; the number of the process that made one follows."""
 
+ARCHIVE_PREFIX = "lungapp-archive-"
+"""The same of folders into which an archive's workers bring files over."""
+
 MIB = 2**20
 MEMORY = {
     "M_TRIM_THRESHOLD": (-1, 256 * MIB),
@@ -64,10 +67,15 @@ def require_temporary_folder() -> str:
         ) from error
 
 
-def sweep() -> None:
+def keep_private() -> None:
+    """Have whatever this process writes be readable by its own user alone, folders that are made anew included."""
+    os.umask(0o077)
+
+
+def sweep(prefix: str = PREFIX) -> None:
     """Delete this process's uploads, and what one that was killed has left: before the first upload, or at the end."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        process = folder.name.removeprefix(PREFIX).partition("-")[0]
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        process = folder.name.removeprefix(prefix).partition("-")[0]
         if not process.isdigit() or int(process) == os.getpid() or not _alive(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -51,6 +51,11 @@ def read_users(text: str) -> dict[str, str]:
                 f"Expected LUNGAPP_USERS to hold pairs made by `python -m lungapp.users NAME`. Received: another text "
                 f"as pair {number}."
             )
+        if int(found["cost"]) * int(found["block"]) < COST * BLOCK:
+            raise InvalidSetting(
+                f"Expected hashes in LUNGAPP_USERS of at least scrypt.{COST}.{BLOCK}.{PARALLEL}. Received: a weaker "
+                f"one for {found['name']}. Make it anew with `python -m lungapp.users {found['name']}`."
+            )
         if found["name"] in users:
             raise InvalidSetting(f"Expected every name in LUNGAPP_USERS once. Received: {found['name']} twice.")
         users[found["name"]] = pair.partition(":")[2]

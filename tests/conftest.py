@@ -41,6 +41,7 @@ def write_toy(spec: ModelSpec, folder: Path) -> None:
     from lungapp.cards import describe, write_card
     from lungapp.models import build_model
     from lungapp.weights_io import digest_of, write_weights
+    from tests.fakes import make_calibration
 
     keras.utils.set_random_seed(11)
     path = folder / f"{spec.name}.safetensors"
@@ -48,7 +49,7 @@ def write_toy(spec: ModelSpec, folder: Path) -> None:
     card = {
         **describe(spec),
         "weights_sha256": digest_of(path),
-        "calibration": {"temperature": 1.5, "confident_above": 0.6},
+        "calibration": make_calibration(),
         "metrics": {},
     }
     write_card(card, folder)

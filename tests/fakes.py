@@ -25,7 +25,7 @@ from lungapp.results import ActivationMap, Analysis, Faithfulness, Prediction, S
 from lungapp.series import Scores, look, run
 from lungapp.settings import Settings
 from lungapp.slices import Entry, Slice
-from lungapp.ui import build_demo, page_options
+from lungapp.ui import Server, build_application, build_demo
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -67,9 +67,23 @@ def make_card(name: str) -> ModelCard:
             "parameters": 1_234_567,
             "pretraining": "none",
             "data": {"dataset": "IQ-OTH/NCCD"},
+            "calibration": make_calibration(),
             "metrics": {"grouped": figures, "image_level": figures},
         }
     )
+
+
+def make_calibration(threshold: float = 0.2, temperature: float | None = 1.5) -> dict[str, Any]:
+    """The part of a card that says what is excluded, every class below ``threshold``, and how often that held."""
+    bands = (("malignant", 0.5, 1.0, 0.94), ("not_malignant", 0.0, 0.2, 0.9), ("undecided", 0.2, 0.8, 0.4))
+    evidence = [
+        {"decision": decision, "low": low, "high": high, "slices": 212, "groups": 31, "right": right,
+         "interval": [round(right - 0.05, 2), round(right + 0.03, 2)]}
+        for decision, low, high, right in bands
+    ]  # fmt: skip
+    stated = {} if temperature is None else {"temperature": temperature}
+    thresholds = dict.fromkeys(LABELS, threshold)
+    return stated | {"level": 0.9, "thresholds": thresholds, "slices": 1054, "groups": 117, "evidence": evidence}
 
 
 class FakeEngine:
@@ -100,13 +114,11 @@ class FakeEngine:
         if quality.verdict == "reject" and not override:
             return Analysis(item, quality, model)
         predictions = tuple(_predict(name, SCORES[name]) for name in names)
-        if overridden:
-            predictions = tuple(replace(prediction, status="uncertain") for prediction in predictions)
         maps = tuple(_explain(item, prediction, target, method) for prediction in predictions)
         mean = tuple(np.mean([SCORES[name] for name in names], axis=0))
         ensemble = _predict("ensemble", mean) if model == "all" else None
-        if overridden and ensemble:
-            ensemble = replace(ensemble, status="uncertain")
+        if overridden:
+            predictions, ensemble = _forced(predictions, ensemble)
         given = to_input(Anatomy(item), MODELS[0])[..., 0]
         timings = {"total": 12.345}
         return Analysis(item, quality, model, predictions, maps, ensemble, given, timings, overridden)
@@ -128,7 +140,8 @@ class FakeEngine:
         names = [one.name for one in MODELS] if model == "all" else [model]
 
         def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
-            return [self._series_scores(names, float(picture.mean()), model == "all") for picture in pictures]
+            found = [self._series_scores(names, float(picture.mean()), model == "all") for picture in pictures]
+            return [_forced(*one) if forced else one for one, forced in zip(found, overridden, strict=True)]
 
         return run(entries, partial(look, spec=spec, model=model, override=override), score, batch)
 
@@ -169,8 +182,12 @@ class BrokenEngine(FakeEngine):
         raise self.error
 
 
+def _forced(predictions: tuple[Prediction, ...], ensemble: Prediction | None) -> Scores:
+    return tuple(prediction.forced() for prediction in predictions), ensemble and ensemble.forced()
+
+
 def _predict(name: str, scores: tuple[float, ...]) -> Prediction:
-    return Prediction(name, LABELS, np.array(scores), "confident" if max(scores) > 0.6 else "uncertain")
+    return make_card(name).predict(np.array(scores))
 
 
 def _explain(item: Slice, prediction: Prediction, target: str, method: str) -> ActivationMap:
@@ -190,12 +207,12 @@ def serve(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     demo = build_demo(engine, settings)
-    options = page_options(settings, engine=engine)
-    demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **options)
+    server = Server(demo, build_application(demo, engine, settings), "127.0.0.1", port)
+    server.start()
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        demo.close(verbose=False)
+        server.close()
         with warnings.catch_warnings():  # what Gradio leaves open is collected here, not in some later test
             warnings.simplefilter("ignore")
             gc.collect()

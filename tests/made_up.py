@@ -7,7 +7,7 @@ from typing import Any
 
 from lungapp.cards import ModelCard
 from lungapp.registry import LABELS, MODELS
-from tests.fakes import FakeEngine, make_card
+from tests.fakes import FakeEngine, make_calibration, make_card
 
 CONDITIONS = (
     "clean", "lungs_masked_out", "lungs_only", "lungs_only_noise_equalised", "noise_equalised", "border_only",
@@ -42,7 +42,6 @@ def figures(level: float, slices: int = 1054) -> dict[str, Any]:
         "confusion_matrix": [[340, 50, 12], [61, 41, 14], [9, 15, 512]],
         "roc": {"false_positive_rate": rates, "true_positive_rate": [rate ** (1 - level) for rate in rates]},
         "reliability": reliability(1 - level),
-        "selective": {"confident": {"n": 700, "right": 656}, "uncertain": {"n": 354, "right": 201}},
     }
 
 
@@ -70,7 +69,6 @@ def audit(drop: float) -> dict[str, Any]:
 def full_card(name: str, level: float = 0.81) -> dict[str, Any]:
     """A card with all keys; ``level`` sets how good its figures are."""
     single = make_card(name).data["metrics"]["grouped"] | {"brier": {"value": 0.402, "interval": [0.3, 0.5]}}
-    point = {"sensitivity": 0.951, "specificity": 0.88}
     return {
         **make_card(name).data,
         "input": {"size": 224, "channels": 1, "range": [0, 1]},
@@ -78,19 +76,7 @@ def full_card(name: str, level: float = 0.81) -> dict[str, Any]:
         "created": "2026-01-31",
         "licence": "MIT",
         "metrics": {"grouped": single | {"runs": 1}, "image_level": single | {"runs": 3}},
-        "calibration": {
-            "split": "validation",
-            "temperature": 1.37,
-            "confident_above": 0.93,
-            "target_accuracy": 0.9,
-            "operating_points": {
-                "sensitivity_95": {"threshold": 0.214, "validation": point, "test": {"sensitivity": 0.927}},
-                "specificity_95": {"threshold": 1.0001, "validation": point, "test": point},
-            },
-            "before": {"ece": 0.173, "brier": 0.447, "nll": 0.912, "reliability": reliability(0.2)},
-            "after": {"ece": 0.091, "brier": 0.402, "nll": 0.713, "reliability": reliability(0.1)},
-            "test": {"confident": {"n": 30, "right": 27}, "uncertain": {"n": 75, "right": 44}},
-        },
+        "calibration": make_calibration(temperature=1.37),
         "crossval": {
             "settings": {"folds": 5, "models": {name: {"size": 112, "epochs": 40, "pretrained": "none"}}},
             "grouped": figures(level),
@@ -121,6 +107,7 @@ def full_records() -> dict[str, dict[str, Any]]:
     ensemble = full_card("ensemble", 0.86)
     for key in ("audit", "history", "input", "weights_sha256", "parameters", "pretraining"):
         del ensemble[key]
+    ensemble["calibration"] = make_calibration(temperature=None)
     return {**records, "ensemble": ensemble | {"labels": list(LABELS), "members": dict.fromkeys(records, "0")}}
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from lungapp.__main__ import main
 from lungapp.engine import Engine
 from lungapp.registry import LABELS
-from lungapp.results import Faithfulness
+from lungapp.results import DECISIONS, Faithfulness
 from tests.conftest import EXAMPLES
 
 
@@ -29,10 +29,12 @@ def test_json_has_one_object_a_file(capsys):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["file"] for row in rows] == [MASS, DICOM]
     for row in rows:
-        assert row["schema"] == "lungapp.analysis/1"
+        assert row["schema"] == "lungapp.analysis/2"
         assert row["model"] == "basic_cnn"
         assert sum(row["probabilities"].values()) == pytest.approx(1)
         assert tuple(row["probabilities"]) == LABELS
+        assert row["models"][0]["thresholds"].keys() == set(LABELS)
+        assert row["answer_set"] and row["decision"] in DECISIONS
     assert [row["slice"]["unit"] for row in rows] == ["grey", "HU"]
 
 
@@ -43,11 +45,12 @@ def test_all_models(capsys):
     assert row["agreement"] in (True, False)
 
 
-def test_text_names_class_status_and_scores(capsys):
+def test_text_names_answer_and_scores(capsys):
     assert main([MASS, "--model", "basic_cnn", "--target", "benign"]) == 0
     out, err = capsys.readouterr()
     assert "phantom-mass.png: " in out
     assert all(f"{label} " in out for label in LABELS)
+    assert "Cannot be excluded at 90 %: " in out
     assert "not for diagnosis" in err.lower()
 
 

@@ -18,10 +18,10 @@ from PIL import Image
 
 from lungapp.errors import Busy, LungAppError, WeightsMissing
 from lungapp.results import Analysis
+from lungapp.routes import find, table
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, direct
 from lungapp.ui.direct import PLACES
-from lungapp.ui.record import route_of
 from lungapp.ui.uploads import cache_folder
 from lungapp.users import hash_password
 from tests.fakes import SERVER_WARNINGS, BrokenEngine, FakeEngine, serve
@@ -218,7 +218,8 @@ def test_who_leaves_while_waiting_is_not_worked_for() -> None:
 
 
 def test_the_log_names_the_route_alone() -> None:
-    assert route_of(direct.PATH) == "/api/analyse"
+    rule, _ = find(table(1), direct.PATH, "POST")
+    assert rule and rule.name == "/api/analyse"
 
 
 def test_every_error_has_a_status() -> None:

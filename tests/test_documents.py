@@ -14,6 +14,7 @@ import yaml
 
 from lungapp import __version__
 from lungapp.cards import shipped
+from lungapp.results import DECISIONS
 from lungapp.settings import WEIGHTS
 from train.audit_words import words
 from train.card import CROSSVAL, GOLDEN, LIBRARIES, protocol_figures
@@ -47,7 +48,7 @@ def test_the_first_code_block_runs():
     out = io.StringIO()
     with contextlib.chdir(ROOT), contextlib.redirect_stdout(out):
         exec(code, {})
-    assert re.match(r"(normal|benign|malignant) \{'normal': ", out.getvalue())
+    assert re.match(r"(malignant|not_malignant|undecided) \(('\w+'(, )?)+,?\) \{'normal': ", out.getvalue())
 
 
 def test_the_readmes_table_is_the_cards():
@@ -70,7 +71,7 @@ def test_cards_state_what_the_contract_asks(name):
     card = CARDS[name]
     for key in ("labels", "input", "target_layer", "parameters", "weights_sha256", "pretraining", "data", "created"):
         assert key in card
-    assert {"temperature", "confident_above"} <= set(card["calibration"])
+    assert {"temperature", "level", "thresholds", "slices", "groups", "evidence"} == set(card["calibration"])
     for protocol in ("image_level", "grouped"):
         found = card["metrics"][protocol]
         assert found["n"] > 100
@@ -124,12 +125,7 @@ def test_cards_carry_cross_validation_audit_and_calibration(name):
     if "start" in card:  # weights that a last stage went on from, and that were audited before it
         assert set(card["audit"]["before"]["conditions"]) == set(CONDITIONS)
     assert card["audit"]["words"] == words(card["audit"])
-    calibration = card["calibration"]
-    assert set(calibration["operating_points"]) == {"sensitivity_95", "specificity_95"}
-    for stage in ("before", "after"):
-        assert {"ece", "brier", "nll", "reliability"} <= set(calibration[stage])
-    counted = calibration["test"]["confident"]["n"] + calibration["test"]["uncertain"]["n"]
-    assert counted == card["metrics"]["grouped"]["n"]
+    assert {band["decision"] for band in card["calibration"]["evidence"]} == set(DECISIONS)
 
 
 def test_figures_of_the_small_models_follow_from_their_weights(dataset):

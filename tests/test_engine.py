@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from lungapp.cards import read_card, write_card
 from lungapp.engine import Engine
 from lungapp.errors import UnknownMethod, UnknownModel, UnknownTarget, WeightsMissing
 from lungapp.methods import METHODS
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS
-from lungapp.slices import Slice
+from lungapp.slices import Entry, Slice
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,8 @@ def test_one_model(engine, thorax, spec):
     (prediction,), (found,) = analysis.predictions, analysis.maps
     assert prediction.labels == LABELS
     assert prediction.probabilities.sum() == pytest.approx(1)
-    assert prediction.status == ("confident" if prediction.probability >= 0.6 else "uncertain")
+    assert prediction.answer_set == tuple(label for label, p in prediction.scores().items() if p >= 0.2)
+    assert prediction.status == ("confident" if len(prediction.answer_set) == 1 else "uncertain")
     assert found.target == prediction.label
     assert found.values.shape == thorax.pixels.shape
     assert found.blank or found.values.max() == pytest.approx(1)
@@ -68,15 +70,32 @@ def test_all_models_and_their_mean(engine, thorax):
     assert analysis.ensemble.model == "ensemble"
     assert np.allclose(analysis.ensemble.probabilities, mean)
     assert analysis.prediction is analysis.ensemble
-    labels = {prediction.label for prediction in analysis.predictions}
-    assert analysis.agreement == (len(labels) == 1)
+    assert analysis.agreement == (len({prediction.decision for prediction in analysis.predictions}) == 1)
 
 
 def test_a_rejected_slice_is_not_scored(engine):
     analysis = engine.analyse(Slice(np.full((300, 300), -1000.0), "HU"), "basic_cnn")
-    assert analysis.status == "rejected"
+    assert (analysis.status, analysis.decision) == ("rejected", None)
     assert analysis.quality.findings
     assert analysis.predictions == analysis.maps == ()
+
+
+@pytest.mark.parametrize("model", ["basic_cnn", "all"])
+def test_a_rejected_slice_that_is_scored_all_the_same_excludes_nothing(toy_weights, tmp_path, model):
+    """Whatever the cards say: here that malignant alone is left, of any slice."""
+    for path in toy_weights.iterdir():
+        shutil.copy(path, tmp_path)
+    for spec in MODELS:
+        thresholds = {"normal": 1, "benign": 1, "malignant": 0}
+        data = read_card(spec, tmp_path).data
+        write_card(data | {"calibration": data["calibration"] | {"thresholds": thresholds}}, tmp_path)
+    engine, blank = Engine(tmp_path), Slice(np.full((300, 300), -1000.0), "HU")
+    analysis = engine.analyse(blank, model, override=True)
+    [row] = engine.analyse_series([Entry("file 1", None, lambda: blank)], model, override=True)
+    for scored in (analysis, row):
+        assert (scored.decision, scored.status, scored.prediction.answer_set) == ("undecided", "uncertain", LABELS)
+        assert {prediction.decision for prediction in scored.predictions} == {"undecided"}
+    assert not row.counted
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card, wr
 from lungapp.engine import Engine
 from lungapp.errors import WeightsMismatch, WeightsMissing
 from lungapp.registry import LABELS, MODELS
+from tests.fakes import make_calibration
 from train import card, ensemble
 from train.calibrate import fit_temperature
 from train.metrics import FIGURES
@@ -159,8 +160,7 @@ def folder(toy_weights, tmp_path):
 
 def write_ensemble(folder, **change):
     members = {spec.name: read_card(spec, folder).weights_sha256 for spec in MODELS}
-    calibration = {"temperature": 1.0, "confident_above": 0.95}
-    data = {"labels": list(LABELS), "members": members, "calibration": calibration, "metrics": {}}
+    data = {"labels": list(LABELS), "members": members, "calibration": make_calibration(0.3, None), "metrics": {}}
     write_card(data | {"name": ENSEMBLE}, folder)
     if change:
         (folder / f"{ENSEMBLE}.json").write_text(json.dumps(data | {"name": ENSEMBLE} | change))
@@ -168,7 +168,7 @@ def write_ensemble(folder, **change):
 
 def test_the_ensembles_card_is_read(folder):
     found = read_ensemble_card(folder)
-    assert (found.name, found.labels, found.confident_above) == (ENSEMBLE, LABELS, 0.95)
+    assert (found.name, found.labels, found.calibration.thresholds) == (ENSEMBLE, LABELS, dict.fromkeys(LABELS, 0.3))
     assert list(found.members) == NAMES
     assert Engine(folder).ensemble_card() == found
 
@@ -211,21 +211,35 @@ def test_missing_and_damaged_cards_are_named(folder, tmp_path):
     assert Engine(folder).ensemble_card() is None
 
 
-@pytest.mark.parametrize(("threshold", "status"), [(0.3, "confident"), (0.999999, "uncertain"), (None, "uncertain")])
-def test_the_ensembles_card_decides_its_status(folder, thorax, threshold, status):
-    write_ensemble(folder, calibration={"temperature": 1.0, "confident_above": threshold})
-    assert Engine(folder).analyse(thorax, "all").ensemble.status == status
+def only(label: str) -> dict:
+    """A calibration that leaves ``label`` alone, whatever its probability."""
+    return make_calibration() | {"thresholds": dict.fromkeys(LABELS, 1.0) | {label: 0.0}}
 
 
-def test_without_its_card_all_must_agree_and_be_confident(folder, thorax):
+@pytest.mark.parametrize(("label", "decision"), [("malignant", "malignant"), ("benign", "not_malignant")])
+def test_the_ensembles_card_decides_its_answer(folder, thorax, label, decision):
+    write_ensemble(folder, calibration=only(label))
+    found = Engine(folder).analyse(thorax, "all")
+    assert (found.ensemble.answer_set, found.decision, found.status) == ((label,), decision, "confident")
+    assert found.ensemble.answer_set not in {prediction.answer_set for prediction in found.predictions}
+
+
+def test_without_its_card_it_excludes_what_every_member_excludes(folder, thorax):
     """As where one of its members cannot be loaded: the card speaks of another mean."""
-    for spec in MODELS:
-        found = read_card(spec, folder)
-        write_card(found.data | {"calibration": {"temperature": 1.0, "confident_above": 0.1}}, folder)
-    write_ensemble(folder, calibration={"temperature": 1.0, "confident_above": None})
+    for spec, label in zip(MODELS, ("malignant", "benign", "normal"), strict=True):
+        write_card(read_card(spec, folder).data | {"calibration": only(label)}, folder)
+    write_ensemble(folder, calibration=only("malignant"))
     (folder / f"{NAMES[1]}.safetensors").unlink()
     analysis = Engine(folder).analyse(thorax, "all")
     assert [prediction.model for prediction in analysis.predictions] == [NAMES[0], NAMES[2]]
-    assert analysis.ensemble.status == ("confident" if analysis.agreement else "uncertain")
+    assert analysis.ensemble.answer_set == ("normal", "malignant"), "in the order of the labels"
+    assert (analysis.decision, analysis.agreement) == ("undecided", False)
     (folder / f"{NAMES[2]}.safetensors").unlink()
-    assert Engine(folder).analyse(thorax, "all").ensemble.status == "confident", "one model agrees with itself"
+    assert Engine(folder).analyse(thorax, "all").decision == "malignant", "one model alone is its own mean"
+
+
+def test_an_ensemble_whose_calibration_is_damaged_is_refused(folder):
+    write_ensemble(folder, calibration={"level": 0.9, "thresholds": {"malignant": 0.5}})
+    with pytest.raises(WeightsMismatch, match=f"calibration in {ENSEMBLE}.json"):
+        read_ensemble_card(folder)
+    assert Engine(folder).ensemble_card() is None

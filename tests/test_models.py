@@ -11,7 +11,7 @@ import pytest
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
 
-from lungapp.cards import ModelCard, read_card, shipped, write_card
+from lungapp.cards import read_card, shipped, write_card
 from lungapp.errors import UnknownModel, WeightsMismatch, WeightsMissing
 from lungapp.inference import LoadedModel
 from lungapp.models import build_model, load_model
@@ -206,19 +206,6 @@ def test_cards_put_lists_of_numbers_on_one_line(tmp_path):
     assert json.loads(text) == data
     assert '"a": [0.5, null, -1e-05, 3],' in text
     assert "    [1, 2],\n" in text
-
-
-@pytest.mark.parametrize(
-    ("stated", "probability", "status"),
-    [
-        (0.93, 0.93, "confident"),
-        (0.93, 0.9299, "uncertain"),
-        (None, 1.0, "uncertain"),
-        (1.0, 1.0, "uncertain"),  # how older cards say that nothing is confident
-    ],
-)
-def test_where_nothing_is_confident_certainty_is_not_either(stated, probability, status):
-    assert ModelCard({"calibration": {"confident_above": stated}}).status_of(probability) == status
 
 
 def change_card(folder, **change):

@@ -129,20 +129,16 @@ def test_a_full_card_is_shown_whole() -> None:
     text = model_evidence("ResNet-50", card)
     assert "Not measured" not in text
     rows = rows_of(text)
-    for part in ("Calibration error", "Brier score", "Log loss"):
+    for part in ("Calibration error, lower is better", "Brier score, lower is better"):
         assert part in rows
     assert rows["Tested slices"] == ["105", "105"]
     assert rows["Runs, averaged"] == ["1", "3"]
-    assert rows["Brier score"] == ["0.447", "0.402"]
-    assert rows["Sensitivity 95 % malignant from 0.214"] == [
-        "95 % sensitivity 88 % specificity",
-        "93 % sensitivity",
-    ]
-    assert "Specificity 95 % malignant never" in rows, "a threshold above 1 is none"
-    assert rows["On the test slices"] == ["30 of 105 (29 %) 27 right (90 %)", "75 of 105 (71 %) 44 right (59 %)"]
-    kept = rows["By cross-validation, similar slices kept apart"]
-    assert kept == ["700 of 1,054 (66 %) 656 right (94 %)", "354 of 1,054 (34 %) 201 right (57 %)"]
-    for fact in ("<dd>1.37</dd>", "<dd>from 93 %</dd>", "<dd>90 % right</dd>"):
+    assert rows["Malignant malignant from 50 % to 100 %"] == ["94 % were malignant 89\N{EN DASH}97 %", "212 31"]
+    assert rows["Not malignant malignant from 0 % to 20 %"][0] == "90 % were not malignant 85\N{EN DASH}93 %"
+    assert rows["Undecided malignant from 20 % to 80 %"][0] == "40 % were malignant 35\N{EN DASH}43 %"
+    assert "at least 90 % of the slices of each class" in text
+    assert "set on 1,054 slices in 117 groups" in text
+    for fact in ("<dt>Malignant excluded below</dt><dd>20 %</dd>", "<dd>1.37</dd>"):
         assert fact in text
     assert rows["malignant"] == ["9 2 %", "15 3 %", "512 96 %"]
 
@@ -153,8 +149,8 @@ def test_every_chart_says_its_result() -> None:
         "ROC curve of ResNet-50 for malignant against the rest. "
         "Similar slices kept apart: area 0.933; Random split: area 0.993."
     )
-    assert "Before calibration: calibration error 0.173, too sure for 100 % of the slices" in reliability
-    assert "Calibrated: calibration error 0.091" in reliability
+    assert "Similar slices kept apart: calibration error 0.100, too sure for 100 % of the slices" in reliability
+    assert "Random split: calibration error 0.01" in reliability
     assert loss.startswith("Loss of ResNet-50 over 40 epochs: training ends at 0.04, validation ends at 0.31")
     assert accuracy.startswith("Accuracy of ResNet-50 over 40 epochs")
     assert "The slice as it is 0.970, before 0.970" in audit
@@ -183,28 +179,21 @@ def test_words_from_the_right_keep_their_order_in_a_chart() -> None:
     assert {"AUC", "JPEG", "0.900"} <= set(shown)
 
 
-def test_one_curve_where_calibration_changed_nothing_and_the_folds_where_there_is_none() -> None:
-    card = full_card("ensemble")
-    card["calibration"]["before"] = card["calibration"]["after"]
-    assert "Before calibration" not in said_by_charts(model_evidence("E", card))[1]
-    folds = said_by_charts(model_evidence("E", without(card, "calibration")))[1]
-    assert "Similar slices kept apart: calibration error 0.095" in folds
-    assert "Random split: calibration error 0.01" in folds
-
-
-@pytest.mark.parametrize("threshold", [None, 1.0])
-def test_a_model_that_is_never_confident_says_so(threshold: float | None) -> None:
-    card = changed(full_card("resnet50"), "calibration", "confident_above", value=threshold)
-    assert "<dd>never: validation did not bear it out</dd>" in model_evidence("X", card)
+def test_an_ensemble_has_no_temperature_and_answers_may_be_untested() -> None:
+    text = model_evidence("E", full_records()["ensemble"])
+    assert "What its answers promise" in text
+    assert "Temperature" not in text
+    bare = changed(full_card("resnet50"), "calibration", "evidence", value=[])
+    assert "How often its answers held was not measured." in model_evidence("X", bare)
 
 
 PATHS = [
     ("metrics",), ("calibration",), ("crossval",), ("audit",), ("history",), ("labels",),
     ("metrics", "grouped"), ("crossval", "grouped"), ("crossval", "grouped", "roc"), ("crossval", "settings"),
     ("crossval", "grouped", "roc", "true_positive_rate"), ("crossval", "grouped", "confusion_matrix"),
-    ("crossval", "grouped", "reliability"), ("crossval", "grouped", "selective"), ("crossval", "baselines"),
-    ("calibration", "temperature"), ("calibration", "before"), ("calibration", "after", "reliability"),
-    ("calibration", "operating_points"), ("calibration", "operating_points", "sensitivity_95"), ("calibration", "test"),
+    ("crossval", "grouped", "reliability"), ("crossval", "baselines"), ("calibration", "temperature"),
+    ("calibration", "thresholds"), ("calibration", "thresholds", "benign"), ("calibration", "level"),
+    ("calibration", "evidence"), ("calibration", "slices"),
     ("audit", "conditions"), ("audit", "conditions", "clean"), ("audit", "words"), ("audit", "before"),
     ("audit", "attention_inside_lungs"),
 ]  # fmt: skip
@@ -235,7 +224,6 @@ def test_what_a_card_says_is_escaped() -> None:
     card["audit"]["words"] = [evil]
     card["audit"]["attention_inside_lungs"] = {evil: 0.5}
     card["audit"]["conditions"][evil] = {"auc_malignant": 0.5}
-    card["calibration"]["operating_points"][evil] = {"threshold": 0.5, "test": {"sensitivity": 0.5}}
     card["crossval"]["settings"]["size"] = evil
     text = model_evidence(evil, card) + performance.overview({"resnet50": card})
     assert "&lt;script&gt;" in text

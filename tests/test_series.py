@@ -6,18 +6,22 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
 from lungapp.anatomy import Anatomy
+from lungapp.cards import ModelCard
 from lungapp.engine import Engine
 from lungapp.errors import UNEXPECTED, UnknownModel, UnreadableInput, WeightsMissing
+from lungapp.quality.rules import DOUBTS
 from lungapp.registry import LABELS, MODELS
-from lungapp.results import Prediction, SeriesRow
+from lungapp.results import DOUBTFUL, Finding, Prediction, QualityReport, SeriesRow
 from lungapp.series import JUDGES, THUMBNAIL_SIDE, WORKERS, Judge, Looked, aggregate, look, run, summarise
 from lungapp.slices import Entry, Slice
+from tests.fakes import make_calibration
 
 BLANK = Slice(np.full((300, 300), -1000.0), "HU")
 PICTURE = np.zeros((4, 4, 1), np.float32)
@@ -38,7 +42,10 @@ def entries(*reads: Slice | Exception) -> list[Entry]:
 
 
 def predicted(malignant: float) -> Prediction:
-    return Prediction("basic_cnn", LABELS, np.array([1 - malignant, 0, malignant]), "uncertain")
+    """Malignant from 0.7, not malignant up to 0.3."""
+    return ModelCard({"name": "basic_cnn", "labels": LABELS, "calibration": make_calibration(0.3)}).predict(
+        np.array([1 - malignant, 0, malignant])
+    )
 
 
 def rows_of(*malignant: float | None) -> list[SeriesRow]:
@@ -46,6 +53,10 @@ def rows_of(*malignant: float | None) -> list[SeriesRow]:
         SeriesRow(place, f"file {place}", None, "basic_cnn", predictions=() if p is None else (predicted(p),))
         for place, p in enumerate(malignant, start=1)
     ]
+
+
+def warned(row: SeriesRow, code: str) -> SeriesRow:
+    return replace(row, quality=QualityReport((Finding(code, "warn", "Scores may be off."),)))
 
 
 def ready(number: int, entry: Entry, seen: Anatomy | Exception) -> Looked:
@@ -91,11 +102,11 @@ def test_what_cannot_be_scored_is_a_row_and_the_others_go_on(engine, thorax, cap
     assert "Mustermann" not in caplog.text
 
 
-def test_rejected_slices_are_scored_on_demand_and_never_confident(engine, thorax):
+def test_rejected_slices_are_scored_on_demand_and_decide_nothing(engine, thorax):
     rows = list(engine.analyse_series(entries(BLANK, thorax), "all", override=True))
     assert [row.overridden for row in rows] == [True, False]
     assert rows[0].state == "uncertain"
-    assert {prediction.status for prediction in rows[0].predictions} == {"uncertain"}
+    assert {prediction.decision for prediction in rows[0].predictions} == {"undecided"}
 
 
 def test_wrong_names_and_missing_weights_are_told_before_the_first_row(engine, tmp_path, thorax):
@@ -227,7 +238,7 @@ def test_a_failing_forward_pass_fails_its_own_batch_only():
         return score(pictures, overridden)
 
     rows = list(run(entries(*[BLANK] * 6), ready, second_fails, batch=2))
-    assert [row.state for row in rows] == ["uncertain"] * 2 + ["failed"] * 2 + ["uncertain"] * 2
+    assert [row.state for row in rows] == ["confident"] * 2 + ["failed"] * 2 + ["confident"] * 2
     assert rows[2].error == UNEXPECTED
 
 
@@ -238,28 +249,59 @@ def test_looking_keeps_no_pixels(thorax):
     assert not hasattr(looked.row.slice, "pixels")
 
 
-def test_the_aggregate_on_known_values():
-    found = aggregate(rows_of(0.1, 0.9, 0.2, 0.5, 0.6, 0.7, 0.0))
-    assert found.value == pytest.approx(0.6)
-    assert found.slices == (4, 5, 6)
-    assert (found.maximum, found.maximum_slice) == (pytest.approx(0.9), 2)
-    assert found.states == {"confident": 0, "uncertain": 7, "rejected": 0, "failed": 0}
-    assert found.labels == {"normal": 4, "benign": 0, "malignant": 3}  # at 0.5 each the first class counts
+M, N, U = 0.9, 0.1, 0.5
+"""Probabilities of slices that are decided malignant, not malignant, and not at all."""
 
 
-def test_unscored_slices_are_skipped_by_the_aggregate():
-    found = aggregate(rows_of(None, 0.3, None, 0.6, 0.9, None))
-    assert found.value == pytest.approx(0.6)
-    assert found.slices == (2, 4, 5)
-    assert found.states["rejected"] == 3
+@pytest.mark.parametrize(
+    ("malignant", "decision", "runs", "slices"),
+    [
+        ((N, M, N, U, M, M, M, N), "malignant", ((5, 7),), 3),
+        ((M, M, N, N, M, M), "malignant", ((1, 2), (5, 6)), 4),
+        ((N, M, None, M, N), "malignant", ((2, 4),), 2),  # what is not counted parts no neighbours
+        ((N, M, N, M, N), "undecided", (), 0),  # one slice alone is not enough
+        ((M,), "undecided", (), 0),
+        ((N, N, N), "not_malignant", (), 0),
+        ((N, None, N), "not_malignant", (), 0),
+        ((N,), "not_malignant", (), 0),
+        ((N, U, N), "undecided", (), 0),
+        ((U, U), "undecided", (), 0),
+        ((None, None), "undecided", (), 0),
+        ((), "undecided", (), 0),
+    ],
+)
+def test_a_series_says_what_the_sets_of_its_slices_say(malignant, decision, runs, slices):
+    found = aggregate(rows_of(*malignant))
+    assert (found.decision, found.runs, found.malignant_slices) == (decision, runs, slices)
+    assert found.counted == sum(p is not None for p in malignant)
+    assert found.decisions == {
+        "malignant": malignant.count(M),
+        "not_malignant": malignant.count(N),
+        "undecided": malignant.count(U),
+    }
+    assert found.states["rejected"] == malignant.count(None)
 
 
-@pytest.mark.parametrize("scored", [(), (0.4,), (0.4, 0.8)])
-def test_too_few_scored_slices_have_no_mean(scored):
-    found = aggregate(rows_of(*scored, None))
-    assert found.value is None
-    assert found.slices == ()
-    assert found.maximum == (max(scored) if scored else None)
+def test_the_highest_probability_alone_decides_nothing():
+    assert aggregate(rows_of(N, 1.0, N, N)).decision == "undecided"
+
+
+@pytest.mark.parametrize("code", ["unusual", "little_lung", "lungs_black"])
+def test_doubtful_slices_take_no_part(code):
+    rows = rows_of(N, M, M, N)
+    rows[1:3] = [warned(row, code) for row in rows[1:3]]
+    found = aggregate(rows)
+    assert (found.decision, found.counted) == ("not_malignant", 2)
+    assert [row.counted for row in rows] == [True, False, False, True]
+    assert [row.number for row in summarise(rows, 4, "basic_cnn", 0.0).most_suspicious(4)] == [1, 4]
+
+
+def test_forced_slices_take_no_part_and_harmless_warnings_matter_not():
+    rows = rows_of(M, M, N)
+    assert aggregate([replace(row, overridden=True) for row in rows]).counted == 0
+    assert set(DOUBTS) > DOUBTFUL
+    for code in {*DOUBTS, "burned_in", "upside_down"} - DOUBTFUL:
+        assert aggregate([warned(row, code) for row in rows]).decision == "malignant"
 
 
 def test_the_most_suspicious_come_first():

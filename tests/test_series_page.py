@@ -11,7 +11,10 @@ import pytest
 
 from lungapp.errors import WeightsMissing
 from lungapp.reading import Limits
-from lungapp.report.facts import aggregate_in_words
+from lungapp.report import NOTICE
+from lungapp.report.answers import series_headline, series_in_words
+from lungapp.results import Finding, QualityReport, SeriesAnalysis
+from lungapp.series import aggregate
 from lungapp.settings import Settings
 from lungapp.ui import series as tab
 from lungapp.ui import series_panels as panels
@@ -106,24 +109,61 @@ def test_a_slice_that_cannot_be_explained_is_left_out(session: Session, monkeypa
 
 def test_the_aggregate_is_never_shown_without_what_it_is(done: Finished) -> None:
     shown = panels.summary(done.series, ("File 1 was <b>set aside</b>.",))
-    for sentence in aggregate_in_words(done.series.aggregate):
+    for sentence in (series_headline(done.series.aggregate), *series_in_words(done.series.aggregate)):
         assert sentence in shown
+    assert NOTICE not in shown, "the standing warning stands above, once"
     assert "&lt;b&gt;set aside" in shown
     assert "Mean of all models" in shown or "all models" in shown
-    assert "1 not scored, 1 failed" in shown
+    assert "Not\N{NO-BREAK SPACE}scored:\N{NO-BREAK SPACE}1" in shown
+    assert "Failed:\N{NO-BREAK SPACE}1" in shown
 
 
-def test_too_few_slices_have_no_number(done: Finished) -> None:
-    few = replace(done.series, aggregate=replace(done.series.aggregate, value=None, slices=()))
-    assert "No mean of 3 slices" in panels.summary(few)
+def doubted(done: Finished, *numbers: int) -> SeriesAnalysis:
+    """The series with a warning on some of its slices."""
+    doubt = QualityReport((Finding("unusual", "warn", "Scores may be off."),))
+    rows = tuple(replace(row, quality=doubt) if row.number in numbers else row for row in done.series.rows)
+    return replace(done.series, rows=rows, aggregate=aggregate(rows))
 
 
-def test_classes_are_counted_without_a_plural_that_would_have_to_agree(done: Finished) -> None:
-    count = done.series.aggregate.labels["normal"]
-    for language, counted in {"en": f"normal: {count}", "fr": f"normal : {count}", "es": f"normal: {count}"}.items():
+def test_what_does_not_count_is_marked_in_strip_table_plot_and_counts(done: Finished) -> None:
+    series = doubted(done, 5, 6)
+    assert series.aggregate.counted == done.series.aggregate.counted - 2
+    thumbnails = re.findall(r"<li>(.*?)</li>", panels.strip(series))
+    assert [number for number, one in enumerate(thumbnails, 1) if "Not counted: " in one] == [5, 6]
+    assert [number for number, one in enumerate(thumbnails, 1) if "la-uncounted" in one] == [1, 5, 6]
+    rows = re.findall(r"<tr.*?</tr>", table(series))[1:]
+    assert [number for number, one in enumerate(rows, 1) if "Not counted: " in one] == [5, 6]
+    assert [number for number, one in enumerate(rows, 1) if "la-uncounted" in one] == [1, 4, 5, 6]
+    assert "Not counted: 4 of 10 slices." in panels.chart(series)
+    assert ">Not counted</text>" in panels.chart(series)
+    assert ">Not counted</text>" not in panels.chart(done.series)
+    assert "Not\N{NO-BREAK SPACE}counted:\N{NO-BREAK SPACE}2" in panels.summary(series)
+
+
+def test_a_series_of_which_nothing_counts_is_undecided(done: Finished) -> None:
+    series = doubted(done, *range(1, 11))
+    assert "<h2>Undecided</h2>" in panels.summary(series)
+    assert "No slice of this series counts" in panels.summary(series)
+    assert panels.in_words(series) == "Not counted: 10 of 10 slices."
+    assert "<svg" in panels.chart(series)
+
+
+def test_the_headline_is_what_the_sets_say_and_the_plot_shows_where(done: Finished) -> None:
+    found = done.series.aggregate
+    assert found.decision == "malignant", "the fake's brighter slices"
+    assert "<h2>Malignant on " in panels.summary(done.series)
+    assert ">Decided malignant</text>" in panels.chart(done.series)
+    other = replace(done.series, aggregate=replace(found, decision="not_malignant", runs=(), malignant_slices=0))
+    assert "<h2>Not malignant (normal or benign) on all counted slices</h2>" in panels.summary(other)
+    assert "Decided malignant" not in panels.chart(other)
+
+
+def test_answers_are_counted_without_a_plural_that_would_have_to_agree(done: Finished) -> None:
+    count = done.series.aggregate.decisions["undecided"]
+    words = {"en": f"Undecided: {count}", "fr": f"Indéterminé : {count}", "es": f"Indeterminado: {count}"}
+    for language, counted in words.items():
         told = speaking(language, lambda: panels.summary(done.series))
         assert counted in told.replace("\N{NO-BREAK SPACE}", " ")
-        assert f"{count} normal" not in told
 
 
 def test_the_chart_says_its_result_in_words(done: Finished) -> None:
@@ -131,11 +171,11 @@ def test_the_chart_says_its_result_in_words(done: Finished) -> None:
     assert "<svg" in chart
     assert "Position along the patient" in chart
     assert panels.in_words(done.series) in chart
-    assert "Not scored: 2 of 10 slices." in chart
+    assert "Not counted: 2 of 10 slices." in chart
     nowhere = replace(done.series, rows=tuple(replace(row, position=None) for row in done.series.rows))
     assert "in the order they came in" in panels.chart(nowhere)
     assert "in the order they came in" in panels.strip(nowhere)
-    few = replace(nowhere, rows=nowhere.rows[:6], aggregate=replace(nowhere.aggregate, slices=()))
+    few = replace(nowhere, rows=nowhere.rows[:6], aggregate=aggregate(nowhere.rows[:6]))
     ticks = re.findall(r">(\d+(?:\.\d+)?)</text>", panels.chart(few))
     assert {"1", "2", "3", "4", "5", "6"} <= set(ticks), "there is no half of a slice"
     assert panels.chart(replace(done.series, rows=done.series.rows[:1])) == "", "nothing was scored"
@@ -159,6 +199,7 @@ def test_the_table_has_a_row_a_slice_and_numbers_to_sort_by(done: Finished) -> N
     assert {row.count("data-value=") for row in rows} == {len(HEADS)}
     assert sum("data-slice=" in row for row in rows) == 9, "one could not be read, so it cannot be opened"
     assert "Not scored" in rows[0]
+    assert 'data-value="Malignant">Malignant<small>Cannot be excluded: malignant.</small>' in rows[6]
     assert "Expected " in rows[3]
     assert f'data-value="{100 * (done.series.rows[5].malignant or 0):.4f}"' in rows[5]
     assert "&lt;b&gt;" in table(replace(done.series, rows=(replace(done.series.rows[3], error="<b>"),)))

@@ -6,19 +6,16 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from lungapp import turns
 from lungapp.methods import DEFAULT_METHOD
-from lungapp.reading import dicom, read_slice
+from lungapp.reading import read_slice
 from lungapp.slices import Slice
 from lungapp.turns import in_turn
 from lungapp.ui import EXAMPLES
 from lungapp.ui.answers import analysed
 from tests.fakes import FakeEngine
-from tests.reading.files import encode, write_chest
 
 TOGETHER = 4
 ASKED = ("basic_cnn", "predicted", DEFAULT_METHOD, False, False, False)
@@ -63,36 +60,6 @@ def test_one_turn_at_a_time_for_what_is_large(large, monkeypatch):
             pass
 
     at_once(step)
-    assert watched.most == (1 if large else TOGETHER)
-
-
-@pytest.mark.parametrize("large", [True, False])
-def test_large_pictures_are_decoded_in_turn(large, monkeypatch):
-    data = encode(np.zeros((150, 200), np.uint8))
-    watched = large_or_small(monkeypatch, large, 150 * 200)
-
-    def decode(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, float]:
-        with watched:
-            return np.asarray(image, np.float32), 0.0
-
-    monkeypatch.setattr("lungapp.reading.raster._eight_bit", decode)
-    at_once(lambda: read_slice(data))
-    assert watched.most == (1 if large else TOGETHER)
-
-
-@pytest.mark.parametrize("large", [True, False])
-def test_large_dicom_files_are_decoded_in_turn(large, monkeypatch):
-    data = write_chest()
-    item = read_slice(data)
-    watched = large_or_small(monkeypatch, large, item.pixels.size)
-    decode = dicom.pixel_array
-
-    def watching(*args, **options):
-        with watched:
-            return decode(*args, **options)
-
-    monkeypatch.setattr(dicom, "pixel_array", watching)
-    at_once(lambda: read_slice(data))
     assert watched.most == (1 if large else TOGETHER)
 
 

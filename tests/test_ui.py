@@ -22,8 +22,10 @@ from lungapp.methods import DEFAULT_METHOD
 from lungapp.reading import Limits, read_slice
 from lungapp.registry import MODELS
 from lungapp.rendering import render_grey
+from lungapp.report.answers import HEADLINES
 from lungapp.settings import Settings
-from lungapp.ui import EXAMPLES, about, build_demo, messages, page_options
+from lungapp.ui import EXAMPLES, about, build_demo, messages
+from lungapp.ui.theme import page_options
 from tests.fakes import SERVER_WARNINGS, BrokenEngine, FakeEngine, make_card, serve
 from tests.series_files import phantom_series
 
@@ -31,6 +33,9 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
 LIMITS = Limits(max_pixels=2_000_000)
+
+DECIDED = {"basic_cnn": "not_malignant", "resnet50": "undecided", "advanced_cnn": "malignant"}
+"""What the fake engine's models decide of every slice."""
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +81,11 @@ def test_only_the_endpoints_for_programs_are_public(client: Client) -> None:
 @pytest.mark.parametrize("model", [spec.name for spec in MODELS])
 def test_analyse_gives_the_report_and_a_lossless_overlay(client: Client, model: str) -> None:
     result, overlay = call(client, PHANTOM, model, target="malignant")
-    assert (result["schema"], result["model"]) == ("lungapp.analysis/1", model)
+    assert (result["schema"], result["model"]) == ("lungapp.analysis/2", model)
     assert sum(result["probabilities"].values()) == pytest.approx(1)
     assert result["label"] == max(result["probabilities"], key=result["probabilities"].get)
+    assert (result["decision"], result["evidence"]["slices"]) == (DECIDED[model], 212)
+    assert result["statement"].startswith(f"{HEADLINES[DECIDED[model]]}. Cannot be excluded at 90 %: ")
     assert result["activation"]["target"] == "malignant"
     pixels = np.asarray(Image.open(overlay).convert("RGB")).astype(int)
     assert Image.open(overlay).format == "PNG"
@@ -112,8 +119,9 @@ def test_a_map_that_failed_its_test_is_not_in_the_overlay_unless_asked_for(clien
 def test_analyse_with_all_models(client: Client) -> None:
     result, _ = call(client, PHANTOM, "all")
     assert [row["model"] for row in result["predictions"]] == [spec.name for spec in MODELS]
+    assert [row["decision"] for row in result["predictions"]] == list(DECIDED.values())
     assert result["agreement"] is False
-    assert result["ensemble"]["label"] == result["label"]
+    assert result["ensemble"]["answer_set"] == result["answer_set"]
 
 
 def test_dicom_without_an_extension(client: Client, tmp_path: Path) -> None:
@@ -136,6 +144,7 @@ def test_a_rejected_picture_is_scored_when_asked_for_and_says_so(client: Client,
     photo = picture(tmp_path / "photo.png", np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
     result, overlay = call(client, photo, override=True)
     assert (result["status"], result["quality"]["verdict"]) == ("uncertain", "reject")
+    assert (result["decision"], len(result["answer_set"]), result["evidence"]) == ("undecided", 3, None)
     assert result["quality"]["overridden"] is True
     assert sum(result["probabilities"].values()) == pytest.approx(1)
     assert Image.open(overlay).height > 300, "a band under the picture says so too"
@@ -157,11 +166,12 @@ def test_a_series_gives_a_row_a_slice_and_a_table(client: Client, tmp_path: Path
     archive = tmp_path / "Mustermann.zip"
     archive.write_bytes(phantom_series(6, 160))
     result, table = client.predict(files=[handle_file(str(archive))], model="all", api_name="/analyse_series")
-    assert (result["schema"], result["model"], result["slices"]) == ("lungapp.series/1", "all", 6)
+    assert (result["schema"], result["model"], result["slices"]) == ("lungapp.series/2", "all", 6)
     statuses = [row["status"] for row in result["rows"]]
     assert [statuses[0], statuses[3]] == ["rejected", "failed"]
     assert {"confident", "uncertain"} >= {status for place, status in enumerate(statuses) if place not in (0, 3)}
-    assert len(result["aggregate"]["slices"]) == 3
+    assert result["aggregate"]["counted"] == 4 == sum(row["counted"] for row in result["rows"])
+    assert result["rows"][1]["decision"] in result["aggregate"]["decisions"]
     assert {item["source"] for item in result["set_aside"]} == {"file 1, item 8", "DICOM CT: 1 slice"}
     text = Path(table).read_text()
     assert text.startswith("slice,position_mm,source,")
@@ -169,7 +179,7 @@ def test_a_series_gives_a_row_a_slice_and_a_table(client: Client, tmp_path: Path
     files = [handle_file(str(EXAMPLES / name)) for name in ("phantom-mass.png", "phantom-clear.png")]
     result, _ = client.predict(files=files, model="resnet50", override=True, api_name="/analyse_series")
     assert [row["source"] for row in result["rows"]] == ["file 1", "file 2"]
-    assert result["aggregate"]["malignant"] is None, "three slices are needed"
+    assert result["aggregate"]["counted"] == 2
 
 
 def test_a_series_of_nothing_gets_a_message(client: Client, tmp_path: Path) -> None:
@@ -223,7 +233,9 @@ def test_the_models_endpoint_gives_the_cards(client: Client) -> None:
 def test_the_snippet_on_the_page_runs(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = about.SNIPPET.replace(about.ADDRESS, address).replace("slice.png", str(PHANTOM))
     exec(compile(code, "snippet", "exec"), {})
-    assert "confident malignant {'normal': 0.004" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "confident malignant ['malignant'] {'normal': 0.004" in said
+    assert "94 % of 212 slices" in said
 
 
 def test_the_curl_snippet_on_the_page_runs(address: str) -> None:
@@ -246,7 +258,7 @@ def test_privacy_settings() -> None:
     demo, options = build_demo(FakeEngine()), page_options(Settings())
     assert demo.analytics_enabled is False
     assert demo.delete_cache is not None and demo.delete_cache[1] <= 3600
-    for name in ("share", "enable_monitoring", "run_history", "show_error"):
+    for name in ("enable_monitoring", "run_history", "show_error"):
         assert options[name] is False
     for component in demo.get_config_file()["components"]:
         assert "webcam" not in (component["props"].get("sources") or [])

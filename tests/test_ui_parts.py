@@ -19,16 +19,19 @@ from PIL import Image
 from lungapp.errors import UnreadableInput
 from lungapp.methods import DEFAULT_METHOD, METHODS
 from lungapp.reading import Limits, read_slice
-from lungapp.registry import LABELS, MODELS
-from lungapp.results import ActivationMap, Faithfulness, Prediction
+from lungapp.registry import LABELS, MODELS, get_spec
+from lungapp.report import NOTICE
+from lungapp.report.answers import NORMAL_OR_BENIGN, NOT_TESTED
+from lungapp.results import ActivationMap, Faithfulness
 from lungapp.slices import Slice, SliceInfo
-from lungapp.ui import EXAMPLES, figures, messages, models, panels, viewer, words
+from lungapp.ui import EXAMPLES, demo, messages, models, panels, viewer, words
 from lungapp.ui.about import after
+from lungapp.ui.about import text as about_text
 from lungapp.ui.analyse import OTHER_FILE, OTHER_MODEL, _analyser, _linked, _switched
 from lungapp.ui.examples import DESCRIPTIONS, Description, find_examples, recognise
 from lungapp.ui.language import speaking, unbroken
 from lungapp.ui.opened import close, open_upload
-from tests.fakes import BrokenEngine, FakeEngine, make_card
+from tests.fakes import BrokenEngine, FakeEngine, make_calibration, make_card
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
 LIMITS = Limits()
@@ -80,72 +83,93 @@ def test_another_model_is_advised_only_for_a_slice_that_was_read(tmp_path: Path)
         assert other not in shown[0]
 
 
-def test_the_answer_says_class_status_and_record() -> None:
-    item = read_slice(PHANTOM)
-    text = panels.answer(FakeEngine().analyse(item, "resnet50"), {"resnet50": make_card("resnet50").data})
-    for part in ("Benign", "Uncertain", "ResNet-50", "50 %", "71 % of 105 held-out slices", "60 to 80 %"):
+RECORDS = {spec.name: make_card(spec.name).data for spec in MODELS}
+RECORDS["ensemble"] = make_card("ensemble").data | {"members": dict.fromkeys(RECORDS, "0")}
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        (
+            "basic_cnn",
+            (
+                "Not malignant (normal or benign)</h2>",
+                "Cannot be excluded at 90 %: normal, benign.",
+                "90 % of 212 slices with this answer and a malignant probability from 0 % to 20 % were not malignant "
+                "(95 % interval 85 % to 93 %).",
+                NORMAL_OR_BENIGN,
+            ),
+        ),
+        (
+            "resnet50",
+            (
+                "Undecided</h2>",
+                "Cannot be excluded at 90 %: benign, malignant.",
+                "40 % of 212 slices that it left undecided at a malignant probability from 20 % to 80 % were malignant",
+            ),
+        ),
+        (
+            "advanced_cnn",
+            (
+                "Malignant</h2>",
+                "Cannot be excluded at 90 %: malignant.",
+                "94 % of 212 slices with this answer and a malignant probability from 50 % to 100 % were malignant",
+            ),
+        ),
+    ],
+)
+def test_the_answer_says_what_is_decided_and_what_stands_behind_it(model: str, parts: tuple[str, ...]) -> None:
+    analysis = FakeEngine().analyse(read_slice(PHANTOM), model)
+    text = panels.answer(analysis, RECORDS)
+    for part in (f"What {get_spec(model).title} says", *parts, *map(str.capitalize, LABELS)):
         assert part in text
-    for label in LABELS:
-        assert label.capitalize() in text
+    assert (NORMAL_OR_BENIGN in text) == (model == "basic_cnn")
+    assert ("la-undecided" in text) == (analysis.decision == "undecided")
+    for elsewhere in (NOTICE, "Do not rely", "Confident", "Uncertain"):
+        assert elsewhere not in text, "the standing warning stands above, once"
+
+
+def test_the_standing_warning_is_said_once_on_the_page() -> None:
+    shown = demo.notice()
+    assert NOTICE in shown
+    assert "one small dataset" in shown
+    assert NOTICE not in about_text()
+
+
+def test_an_answer_without_a_card_or_a_figure_says_so() -> None:
+    analysis = FakeEngine().analyse(read_slice(PHANTOM), "advanced_cnn")
+    bare = make_card("advanced_cnn").data | {"calibration": make_calibration() | {"evidence": []}}
+    for records in ({}, {"advanced_cnn": bare}):
+        assert NOT_TESTED in panels.answer(analysis, records)
+
+
+def test_a_forced_answer_is_undecided_and_no_figure_stands_behind_it() -> None:
+    item = Slice(np.full((300, 300), -1000.0), "HU")
+    for model in ("advanced_cnn", "all"):
+        text = panels.answer(FakeEngine().analyse(item, model, override=True), RECORDS)
+        assert "Undecided</h2>" in text
+        assert words.OVERRIDDEN in text
+        assert "Cannot be excluded: normal, benign, malignant." in text
+        assert "212 slices" not in text
+        assert "Malignant</h2>" not in text
 
 
 def test_the_answer_of_all_models_is_their_means() -> None:
     item = read_slice(PHANTOM)
-    records = {spec.name: make_card(spec.name).data for spec in MODELS} | {"ensemble": {"calibration": RULE}}
-    text = panels.answer(FakeEngine().analyse(item, "all"), records)
-    assert "The mean of all models gives this slice a probability of" in text
-    assert "The models disagree: Basic CNN says normal; ResNet-50 says benign; Advanced CNN says malignant." in text
-    assert text.count("71 % of 105 held-out slices") == len(MODELS)
-    assert "disagree" not in panels.answer(FakeEngine().analyse(item, "resnet50"), records)
+    text = panels.answer(FakeEngine().analyse(item, "all"), RECORDS)
+    assert "What the mean of all models says" in text
+    said = "Basic CNN: Not malignant; ResNet-50: Undecided; Advanced CNN: Malignant"
+    assert f"The models disagree. {said}. Their mean hides that." in text
+    assert text.count("212 slices") == 1 + len(MODELS)
+    assert text.count(NORMAL_OR_BENIGN) == 1
+    assert "disagree" not in panels.answer(FakeEngine().analyse(item, "resnet50"), RECORDS)
 
 
-def test_agreement_is_no_second_opinion() -> None:
-    same = [Prediction(spec.name, LABELS, np.array([0.1, 0.2, 0.7]), "uncertain") for spec in MODELS]
-    assert words.agreement(same).startswith("All 3 models say malignant.")
+def test_models_agree_where_they_decide_the_same_whatever_is_highest() -> None:
+    scores = ((0.6, 0.3, 0.1), (0.3, 0.6, 0.1), (0.9, 0.05, 0.05))
+    same = [make_card(spec.name).predict(np.array(one)) for spec, one in zip(MODELS, scores, strict=True)]
+    assert words.agreement(same).startswith("All 3 models give the same answer: Not malignant.")
     assert "no second opinion" in words.agreement(same)
-
-
-RULE = {"confident_above": 0.93, "target_accuracy": 0.9}
-
-
-@pytest.mark.parametrize(
-    ("status", "calibration", "parts"),
-    [
-        (
-            "confident",
-            RULE,
-            ("reaches 93 %", "at least 90 % of answers were right in validation", "can still be wrong"),
-        ),
-        ("uncertain", RULE, ("below 93 %", "at least 90 % of answers", "Do not rely")),
-        ("uncertain", RULE | {"confident_above": None}, ("never count as confident", "at least 90 %", "Do not rely")),
-        ("uncertain", {}, ("below the level this model needs", "Do not rely")),
-        ("confident", {}, ("reaches the level this model needs", "can still be wrong")),
-        ("rejected", RULE, ("did not pass the input check",)),
-    ],
-)
-def test_a_status_is_said_in_words_with_what_was_promised(status, calibration, parts) -> None:
-    text = words.status(status, calibration)
-    for part in parts:
-        assert part in text
-    assert "None" not in text
-
-
-@pytest.mark.parametrize(
-    ("probability", "n", "share"), [(0.8, 41, "83 %"), (0.8999, 41, "83 %"), (0.9, 52, "96 %"), (1.0, 52, "96 %")]
-)
-def test_the_record_is_of_slices_with_a_like_probability(probability: float, n: int, share: str) -> None:
-    bins = [
-        {"low": 0.8, "high": 0.9, "n": 41, "confidence": 0.86, "accuracy": 0.8293},
-        {"low": 0.9, "high": 1.0, "n": 52, "confidence": 0.97, "accuracy": 0.9615},
-    ]
-    others = [entry | {"n": 7, "accuracy": 1.0} for entry in bins]  # of weights that are not served: not its record
-    card = make_card("resnet50").data | {"crossval": {"grouped": {"reliability": others}}}
-    card |= {"calibration": {"after": {"reliability": bins}}}
-    text = figures.held_out(card, probability)
-    assert f"Of {n} held-out slices" in text
-    assert f"{share} were named rightly" in text
-    overall = figures.held_out(make_card("resnet50").data)
-    assert figures.held_out(card, 0.5) == figures.held_out(card) == overall, "no such slices, or nothing asked"
 
 
 def map_tested(probability: float, hottest: float, others: tuple[float, ...], share: float = 0.1) -> ActivationMap:
@@ -293,14 +317,6 @@ def test_markup_in_findings_and_messages_is_escaped() -> None:
     assert "<script>" not in panels.failure("<script>", "<script>")
     item = Slice(np.zeros((300, 300)), "grey", SliceInfo("<script>"))
     assert "<script>" not in viewer.pictures(item)
-
-
-def test_figures_may_be_missing_or_plain() -> None:
-    card = {"metrics": {"grouped": {"accuracy": 0.5}, "image_level": {"accuracy": {"value": 0.98}, "f1_macro": None}}}
-    assert figures.held_out(card) == (
-        "This model was right on 50 % of held-out slices, none similar to what it learnt from."
-    )
-    assert figures.held_out(None) == figures.held_out({}) == figures.held_out({"metrics": []}) == ""
 
 
 def test_the_models_tab_tells_facts_and_what_is_missing() -> None:

@@ -59,6 +59,15 @@ def test_anything_else_is_refused_without_quoting_it(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("weak", [".16384.8.1.", ".2.1.1.", ".32768.1.1.", ".32768.7.4."])
+def test_a_hash_that_is_cheap_to_guess_is_refused_with_its_name(weak: str) -> None:
+    with pytest.raises(
+        InvalidSetting, match=r"at least scrypt\.32768\.8\.1\. Received: a weaker one for ada"
+    ) as caught:
+        users.read_users(f"ada:{HASH.replace('.32768.8.1.', weak)}")
+    assert "python -m lungapp.users ada" in str(caught.value) and HASH[-20:] not in str(caught.value)
+
+
 def test_a_name_stands_once() -> None:
     with pytest.raises(InvalidSetting, match="ada twice"):
         users.read_users(f"ada:{HASH} ada:{HASH}")

@@ -21,9 +21,9 @@ from lungapp.cards import ENSEMBLE, ModelCard, read_card, read_ensemble_card, sh
 from lungapp.errors import WeightsMissing
 from lungapp.greys import MODEL_WINDOW
 from lungapp.registry import LABELS, MODELS
+from lungapp.report.answers import DECISION_WORDS
 from lungapp.settings import WEIGHTS
 from lungapp.ui.audit import GROUPS as CONDITIONS
-from lungapp.ui.calibration import SCORES, STAGES
 from lungapp.ui.figures import DECIMAL, METRICS, PROTOCOLS, find, is_number, to_figure
 from lungapp.ui.words import percent
 from train.card import PREDICTIONS, ROOT
@@ -93,8 +93,8 @@ away. Only what a model does better than both, with similar slices kept apart, c
 
 Research and teaching: to see how image classifiers behave on chest CT, where they look, and how easily they are
 overrated. It is meant for radiologists, other clinicians and engineers who judge the slice themselves and know the
-limits below. In goes one axial chest CT slice; out come a probability for each class ({labels}), the word
-*confident* or *uncertain*, and a map of where the evidence for a class lay.
+limits below. In goes one axial chest CT slice; out come a probability for each class ({labels}), the
+classes that cannot be excluded, how often such an answer held, and a map of where the evidence for a class lay.
 
 ### Out of scope
 
@@ -376,55 +376,23 @@ def _settings(settings: Card, name: str) -> str:
 
 
 def _calibration(card: Card) -> str:
-    calibration = card["calibration"]
-    temperature = ModelCard(card).temperature
-    pieces = [f"Temperature: {temperature:.2f}{', which changes nothing' if temperature == 1 else ''}."]
-    rows = []
-    for metric, name in SCORES.items():
-        rows.append([name, *(_figure(find(calibration, stage, metric), metric) for stage in STAGES)])
-    if any(stage in calibration for stage in STAGES):
-        pieces.append(f"On the grouped test slices:\n\n{_table(['', *STAGES.values()], rows)}")
-    else:
-        pieces.append(f"Errors of the probabilities before and after: {UNKNOWN}.")
-    pieces += [_operating_points(calibration.get("operating_points") or {}), _abstention(card)]
+    """What is excluded below which probability, and how often each kind of answer held."""
+    calibration = ModelCard(card).calibration
+    thresholds = ", ".join(f"{label} below {p:.3f}" for label, p in calibration.thresholds.items())
+    pieces = [
+        f"At a level of {percent(calibration.level)} a class is excluded by its probability: {thresholds}. Set on "
+        f"{calibration.slices:,} slices in {calibration.groups:,} groups, each scored by weights that had not seen it."
+    ]
+    if card["name"] != ENSEMBLE:
+        pieces.insert(0, f"Temperature: {calibration.temperature:.2f}.")
+    rows = [
+        [DECISION_WORDS[band.decision], f"{percent(band.low)} to {percent(band.high)}", f"{band.slices:,}",
+         f"{band.groups:,}", f"{percent(band.right)} ({' to '.join(map(percent, band.interval))})"]
+        for band in calibration.evidence
+    ]  # fmt: skip
+    heads = ["Answer", "Malignant probability", "Slices", "Groups", "Held (of undecided ones: malignant)"]
+    pieces.append(_table(heads, rows) if rows else f"How often its answers held: {UNKNOWN}.")
     return "\n\n".join(pieces)
-
-
-def _operating_points(points: Card) -> str:
-    rows = []
-    for name, point in points.items():
-        wished, _, share = name.partition("_")
-        threshold = percent(point["threshold"]) if point["threshold"] <= 1 else "never"
-        rates = [
-            [find(point, part, rate) for rate in ("sensitivity", "specificity")] for part in ("validation", "test")
-        ]
-        cells = [" / ".join(percent(rate) if is_number(rate) else UNKNOWN for rate in pair) for pair in rates]
-        rows.append([f"{wished.capitalize()} {share} %", threshold, *cells])
-    if not rows:
-        return f"Operating points for malignant: {UNKNOWN}."
-    heads = ["Wished for malignant", "Called malignant from", *(f"Sensitivity / specificity, {p}" for p in PARTS[1:])]
-    return f"Operating points for malignant:\n\n{_table(heads, rows)}"
-
-
-def _abstention(card: Card) -> str:
-    threshold, target = ModelCard(card).confident_above, find(card, "calibration", "target_accuracy")
-    aim = f", the aim being {percent(target)} right" if is_number(target) else ""
-    if threshold > 1:
-        said = f"No answer counts as *confident*: validation did not bear one out{aim}."
-    else:
-        said = f"An answer counts as *confident* from a probability of {percent(threshold)} on{aim}."
-    places = {"Shipped weights, grouped test slices": find(card, "calibration", "test")}
-    for title, (key, protocol) in list(COLUMNS.items())[:2]:
-        places[title] = find(card, key, protocol, "selective")
-    kinds = ("confident", "uncertain")
-    rows = [[place, *(_right(counts[kind]) for kind in kinds)] for place, counts in places.items() if counts]
-    table = _table(["Right of the answers called", *kinds], rows) if rows else f"How often that held: {UNKNOWN}."
-    return f"{said}\n\n{table}"
-
-
-def _right(counts: dict[str, int]) -> str:
-    share = f" ({percent(counts['right'] / counts['n'])})" if counts["n"] else ""
-    return f"{counts['right']:,} of {counts['n']:,}{share}"
 
 
 def _audit(card: Card) -> str:
@@ -468,8 +436,7 @@ def _failures(card: Card, tested: tuple[Predictions, float] | None) -> str:
     wrong = called != test.labels
     if not wrong.any():
         return f"It was right on all {len(wrong)} grouped test slices."
-    confident = int((wrong & (sure >= ModelCard(card).confident_above)).sum())
-    said = f"Of {len(wrong)} grouped test slices {wrong.sum()} were named wrongly, {confident} of them *confidently*. "
+    said = f"Of {len(wrong)} grouped test slices {wrong.sum()} were named wrongly. "
     said += "Similar slices tend to go wrong together."
     by_class = [
         [LABELS[label].capitalize(), *_errors_of_class(test, called, wrong, label)] for label in np.unique(test.labels)

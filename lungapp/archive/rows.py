@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from lungapp import __version__
 from lungapp.archive.inputs import Input, digest
-from lungapp.cards import ModelCard
+from lungapp.cards import ENSEMBLE, ModelCard
 from lungapp.engine import ALL, Engine
 from lungapp.reading import Limits
 from lungapp.report.facts import NOTICE, now
-from lungapp.report.series_report import HEADER, series_cells
+from lungapp.report.series_report import HEADER, SCHEMA, series_cells
 from lungapp.results import SeriesRow
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ LEFT_OUT = ("source", "activation_target", "activation_inside_lungs", "activatio
 COLUMNS = (*OWN, *(name for name in HEADER if name not in LEFT_OUT), "settings")
 """Stable: programs read it. New columns go to the end."""
 
-WHOLE = {"series", "slice", "rows", "columns"}
-TRUTHS = {"overridden"}
+WHOLE = {"series", "slice", "rows", "columns", "evidence_slices", "evidence_groups"}
+TRUTHS = {"overridden", "counted"}
+TRUTH = {"true": True, "false": False}
+REAL = ("probability_", "answer_level", "evidence_right", "evidence_low", "evidence_high")
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,13 @@ class Job:
     def settings(self, cards: Sequence[ModelCard]) -> str:
         """What was asked for, and of which weights, as JSON: the same in all rows of a result."""
         asked = {"model": self.model, "override": self.override, "hash_paths": self.hash_paths}
-        asked["precision"] = self.precision
-        weights = {card.name: card.weights_sha256 for card in cards if self.model in (ALL, card.name)}
+        asked |= {"precision": self.precision, "schema": SCHEMA}
+        weights = {card.name: card.weights_sha256 for card in self.models(cards)}
         return json.dumps(asked | {"weights": weights, "limits": asdict(self.limits)}, sort_keys=True)
+
+    def models(self, cards: Sequence[ModelCard]) -> list[ModelCard]:
+        """The cards of the models that are asked, out of ``cards``, which may hold the ensemble's too."""
+        return [card for card in cards if card.name != ENSEMBLE and self.model in (ALL, card.name)]
 
     def name(self, item: Input) -> str:
         """What rows call ``item``."""
@@ -75,7 +81,7 @@ def schema() -> pyarrow.Schema:
             return pa.int32()
         if name in TRUTHS:
             return pa.bool_()
-        real = name.startswith(("probability_", "confident_above")) or name.endswith("_mm")
+        real = name.startswith(REAL) or name.endswith("_mm")
         return pa.float64() if real else pa.string()
 
     return pa.schema([(name, kind(name)) for name in COLUMNS])
@@ -94,8 +100,8 @@ def of_slice(
     """The rows of one slice of ``item``: one, or one for each model and their mean where all were asked."""
     place = row.source.removeprefix("file 1").lstrip(", ")
     for cells in series_cells(row, cards):
-        told = {"true": True, "false": False}.get(cells.pop("overridden", ""))
-        yield _of_input(job, item, cards) | cells | {"series": series, "place": place, "overridden": told}
+        truths = {name: TRUTH.get(cells.pop(name, "")) for name in TRUTHS}
+        yield _of_input(job, item, cards) | cells | {"series": series, "place": place} | truths
 
 
 def of_failure(
@@ -113,7 +119,7 @@ def _of_input(job: Job, item: Input, cards: Sequence[ModelCard]) -> dict[str, An
         "input": item.key,
         "created": now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         "version": __version__,
-        "weights_sha256": " ".join(card.weights_sha256 for card in cards if job.model in (ALL, card.name)),
+        "weights_sha256": " ".join(card.weights_sha256 for card in job.models(cards)),
         "notice": NOTICE,
         "settings": job.settings(cards),
         "error": "",

@@ -16,20 +16,20 @@ from lungapp.report.facts import NOTICE, percent
 
 BINS = 10
 FIRST = 10
-"""Slices to look at first, by the probability of malignant."""
+"""Counted slices to look at first, by the probability of malignant."""
 
 WIDTH = 40
 COLUMNS = (
-    "path", "place", "input", "series", "slice", "model", "status", "label", "quality_verdict", "quality_codes",
-    "probability_malignant", "error", "settings",
+    "path", "place", "input", "series", "slice", "model", "status", "decision", "quality_verdict", "quality_codes",
+    "probability_malignant", "error", "settings", "counted",
 )  # fmt: skip
 
 
 def summarise(parts: Parts) -> str:
     """The summary of all that lies in ``parts``; read part by part, so that its memory does not grow with the rows."""
     inputs: set[str] = set()
-    states, labels, verdicts, codes, errors, bins = (Counter[Any]() for _ in range(6))
-    highest: list[tuple[float, str, str, str]] = []
+    states, decisions, verdicts, codes, errors, bins = (Counter[Any]() for _ in range(6))
+    highest: list[tuple[float, str, str]] = []
     for row in _slices(parts):
         inputs.add(row["input"])
         states[row["status"]] += 1
@@ -40,17 +40,18 @@ def summarise(parts: Parts) -> str:
             codes.update((row["quality_codes"] or "").split())
         malignant = row["probability_malignant"]
         if malignant is not None:
-            labels[row["label"]] += 1
+            decisions[row["decision"]] += 1
             bins[min(BINS - 1, int(malignant * BINS))] += 1
+        if row["counted"]:
             where = f"{_shown(row['path'])} {row['place']}".rstrip()
-            heapq.heappush(highest, (malignant, where, row["status"], row["label"]))
+            heapq.heappush(highest, (malignant, where, row["decision"]))
             if len(highest) > FIRST:
                 heapq.heappop(highest)
     slices = sum(states.values()) - states["set_aside"]
     lines = [
         f"{len(inputs):,} files and archives, {slices:,} slices or files that failed",
         _counts("Status", states),
-        _counts("Class", labels),
+        _counts("Answer", decisions),
         _counts("Input check", verdicts),
         *([_counts("Findings", codes)] if codes else []),
         *([_counts("Errors and what was set aside", errors, "\n  ")] if errors else []),
@@ -90,9 +91,9 @@ def _histogram(bins: Counter[Any]) -> Iterator[str]:
         yield f"  {place / BINS:.1f} to {(place + 1) / BINS:.1f} {bins[place]:>9,} {bar}".rstrip()
 
 
-def _first(highest: list[tuple[float, str, str, str]]) -> Iterator[str]:
+def _first(highest: list[tuple[float, str, str]]) -> Iterator[str]:
     yield "Slices to look at first: the highest probability of malignant, which is no diagnosis"
-    for malignant, where, status, label in highest:
-        yield f"  {percent(malignant):>12} {label} ({status})  {where}"
+    for malignant, where, decision in highest:
+        yield f"  {percent(malignant):>12} {decision.replace('_', ' ')}  {where}"
     if not highest:
-        yield "  none was scored"
+        yield "  none counts"

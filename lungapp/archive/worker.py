@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,11 @@ from typing import Any
 
 from lungapp.archive.inputs import Input, Source
 from lungapp.archive.rows import Job, of_failure, of_slice
+from lungapp.engine import cards_of
 from lungapp.errors import explain
 from lungapp.reading.study import read_study
 from lungapp.slices import Entry, Study
+from lungapp.startup import ARCHIVE_PREFIX, sweep
 
 FETCHERS = 8
 """Files that are brought over at once: a remote storage answers slowly, not little."""
@@ -24,10 +27,11 @@ class Worker:
 
     def __init__(self, job: Job, threads: int = 0) -> None:
         """``threads`` of the model's own, as many as there are cores where 0."""
+        sweep(ARCHIVE_PREFIX)  # what a worker that was killed has left
         self._job = job
         self._source = Source(job.source)
         self._engine = job.engine(job.weights, job.precision, threads)
-        self._cards = self._engine.cards()
+        self._cards = cards_of(self._engine)
 
     def score(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:
         """The rows of ``inputs``, at least one for each; slices of different inputs share a forward pass.
@@ -45,7 +49,7 @@ class Worker:
                         ahead.append((item, series, number))
                         yield entry
 
-        with tempfile.TemporaryDirectory(prefix="lungapp-archive-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{ARCHIVE_PREFIX}{os.getpid()}-") as folder:
             taken = entries(self._studies(inputs, Path(folder)))
             for row in self._engine.analyse_series(taken, job.model, job.override):
                 item, series, number = ahead.popleft()

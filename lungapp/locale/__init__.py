@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gettext
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ LANGUAGES = {ENGLISH: "English", "ar": "العربية", "fr": "Français", "es"
 RIGHT_TO_LEFT = frozenset({"ar"})
 
 FOLDER = Path(__file__).parent
+
+logger = logging.getLogger(__name__)
 
 
 def catalog_file(language: str) -> Path:
@@ -37,9 +40,11 @@ def translate(text: str, language: str, /, **values: Any) -> str:
         words = _find(text, "", language, values)
     if not values:
         return words
-    return words.format(
-        **{name: translate(value, language) if isinstance(value, str) else value for name, value in values.items()}
-    )
+    said = {name: translate(value, language) if isinstance(value, str) else value for name, value in values.items()}
+    try:
+        return words.format(**said)
+    except (KeyError, IndexError, ValueError):  # a translation with other braces than the English
+        return translate(text, ENGLISH, **values)
 
 
 def _find(one: str, many: str, language: str, values: dict[str, Any]) -> str:
@@ -51,13 +56,17 @@ def _find(one: str, many: str, language: str, values: dict[str, Any]) -> str:
 
 @functools.cache
 def _read(language: str) -> gettext.NullTranslations:
-    """The catalog of ``language``; Babel is imported with the first that is asked for."""
+    """The catalog of ``language``, an empty one where it is damaged; Babel is imported with the first asked for."""
     from babel.messages.mofile import write_mo
     from babel.messages.pofile import read_po
 
-    with catalog_file(language).open("rb") as file:
-        catalog = read_po(file, locale=language)
-    compiled = io.BytesIO()
-    write_mo(compiled, catalog)
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    try:
+        with catalog_file(language).open("rb") as file:
+            catalog = read_po(file, locale=language, abort_invalid=True)
+        compiled = io.BytesIO()
+        write_mo(compiled, catalog)
+        compiled.seek(0)
+        return gettext.GNUTranslations(compiled)
+    except Exception as error:  # a page in English is better than none
+        logger.warning("No texts in %s: its catalog is damaged (%s).", language, type(error).__name__)
+        return gettext.NullTranslations()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from lungapp.errors import InputTooLarge
+
 JPEG_MAGIC, JPEG2000_MAGIC = b"\xff\xd8", b"\xff\x4f\xff\x51"
 JP2_MAGIC = b"\x00\x00\x00\x0cjP  "
 
@@ -13,6 +15,9 @@ START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0x
 
 END_OF_IMAGE = b"\xff\xd9"
 """The last marker of every JPEG and every JPEG 2000 codestream."""
+
+MOST_SCANS = 64
+"""Writers of progressive JPEG make about ten."""
 
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
 START_OF_SCAN = 0xDA
@@ -37,6 +42,15 @@ def read_codestream(frame: bytes) -> Codestream | None:
         return _jpeg(frame) if frame.startswith(JPEG_MAGIC) else None
     except (struct.error, ValueError, IndexError):
         return None
+
+
+def check_scans(frame: bytes) -> None:
+    """Raise `InputTooLarge` for a JPEG of more than `MOST_SCANS` scans, each of which passes over all pixels."""
+    if frame.startswith(JPEG_MAGIC) and frame.count(bytes((0xFF, START_OF_SCAN))) > MOST_SCANS:
+        raise InputTooLarge(
+            "Expected a JPEG image of at most {most} scans. Received: one of more.",
+            most=MOST_SCANS,
+        )
 
 
 def _jpeg(frame: bytes) -> Codestream | None:

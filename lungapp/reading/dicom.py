@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import warnings
 import zlib
+from collections.abc import Callable
 from io import BytesIO
+from itertools import count
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.pixels import apply_modality_lut, pixel_array
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -20,7 +22,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from lungapp.errors import UnsupportedInput
+from lungapp.errors import InputTooLarge, UnsupportedInput
 from lungapp.reading import hounsfield, jpeg
 from lungapp.reading.dicom_checks import (
     EXPECTED,
@@ -34,10 +36,19 @@ from lungapp.reading.dicom_checks import (
 from lungapp.reading.dicom_facts import PIXEL_DESCRIPTION, facts_of, info_of, numbers, orientation
 from lungapp.reading.limits import Limits
 from lungapp.reading.privacy import identifying
+from lungapp.reading.room import need_room, unpacked
 from lungapp.slices import Slice
-from lungapp.turns import in_turn
 
 PREAMBLE = 128
+
+MOST_ATTRIBUTES = 10_000
+"""Of a header, those inside sequences aside; CT has about a hundred, with private ones some hundreds."""
+
+MOST_ITEMS = 250_000
+"""Of all sequences, and fragments of pixels; an enhanced object has some twenty for each of its frames."""
+
+ITEM, ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
+"""The tag that each of them begins with."""
 
 # pydicom's warnings quote values of the file, which may be a patient's; they must reach no log.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -124,8 +135,8 @@ class DicomFile:
         facts = self.facts(frame)
         if frame and self._pixels["PixelData"].is_undefined_length:
             check_compressed(self._pixels, frame)
-        with in_turn(self._pixels.Rows * self._pixels.Columns):
-            return self._decoded(frame, facts)
+        need_room(pixels=self._pixels.Rows * self._pixels.Columns)
+        return self._decoded(frame, facts)
 
     def _decoded(self, frame: int, facts: Dataset) -> Slice:
         notes: list[str] = []
@@ -153,21 +164,46 @@ def _pixels_only(dataset: Dataset) -> Dataset:
 
 
 def _parse(data: bytes, limits: Limits) -> Dataset:
+    items = max(data.count(ITEM), data.count(ITEM_BIG_ENDIAN))
+    if items > MOST_ITEMS:
+        raise InputTooLarge("{expected}. Received: a header of {count:,} items.", expected=EXPECTED, count=items)
     stream = BytesIO(data)
     stream.seek(PREAMBLE + 4 if data[PREAMBLE : PREAMBLE + 4] == b"DICM" else 0)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+    meta = read_dataset(stream, False, True, stop_when=_counting(lambda tag: tag.group != 2))
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        _check_inflated(stream.read(), limits)
-    dataset = pydicom.dcmread(BytesIO(data), force=True)
+        inflated = _inflate(stream.read(), limits)
+        dataset = read_dataset(BytesIO(inflated), False, True, stop_when=_counting())
+        dataset.file_meta = FileMetaDataset(meta)
+        return dataset
+    dataset = read_partial(BytesIO(data), stop_when=_counting(), force=True)
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = _native_syntax(dataset)
     return dataset
 
 
-def _check_inflated(deflated: bytes, limits: Limits) -> None:
-    """pydicom inflates without a bound: try it with one first."""
+def _inflate(deflated: bytes, limits: Limits) -> bytes:
+    """pydicom inflates without a bound."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    limits.check_bytes(len(inflater.decompress(deflated, limits.max_bytes + 1)))
+    waiting = [deflated]
+
+    def read(size: int) -> bytes:
+        return inflater.decompress(waiting.pop() if waiting else inflater.unconsumed_tail, size)
+
+    return unpacked(read, len(deflated), limits)
+
+
+def _counting(
+    is_end: Callable[[BaseTag], bool] = lambda _tag: False,
+) -> Callable[[BaseTag, str | None, int], bool]:
+    """For pydicom to ask before every attribute whether it is to stop: it raises `InputTooLarge` at far too many."""
+    attributes = count(1)
+
+    def stop_when(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        if next(attributes) > MOST_ATTRIBUTES:
+            raise InputTooLarge("{expected}. Received: a header of too many attributes.", expected=EXPECTED)
+        return is_end(BaseTag(tag))
+
+    return stop_when
 
 
 def _native_syntax(dataset: Dataset) -> UID:

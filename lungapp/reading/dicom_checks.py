@@ -22,7 +22,7 @@ from pydicom.uid import (
 
 from lungapp.errors import UnreadableInput, UnsupportedInput
 from lungapp.reading import jpeg
-from lungapp.reading.codestreams import END_OF_IMAGE, read_codestream
+from lungapp.reading.codestreams import END_OF_IMAGE, check_scans, read_codestream
 from lungapp.reading.dicom_facts import numbers, orientation
 from lungapp.reading.limits import Limits
 from lungapp.texts import Text, mark
@@ -36,6 +36,9 @@ MODALITIES = {"CR", "DX", "ES", "MG", "MR", "NM", "OT", "PR", "PT", "RF", "SC", 
 
 AXIAL_COSINE = 0.8
 """Cosine to the patient's axes from which a slice counts as axial: gantries tilt by up to 30 degrees (0.87)."""
+
+MOST_FRAGMENTS = 1000
+"""Of one compressed frame; writers that split frames do so at some kilobytes."""
 
 RETIRED_JPEG = {UID("1.2.840.10008.1.2.4.53"), UID("1.2.840.10008.1.2.4.55")}
 """Progressive JPEG (processes 6 and 8, 10 and 12), in old archives: the decoder of the extended kind reads it."""
@@ -60,6 +63,8 @@ def check_object(dataset: Dataset, limits: Limits) -> None:
         raise UnreadableInput("{expected}. Received: more or fewer images than the header tells of.", expected=EXPECTED)
     limits.check_pixels(int(dataset.Rows), int(dataset.Columns))
     _check_syntax(dataset)
+    if frame_count(dataset) > 1 and not dataset["PixelData"].is_undefined_length:
+        _check_native(dataset)
 
 
 def frame_count(dataset: Dataset) -> int:
@@ -114,7 +119,24 @@ def _check_syntax(dataset: Dataset) -> None:
             "{expected} in a transfer syntax that can be decoded here. Received: {name}.", expected=EXPECTED, name=name
         )
     if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
+        _check_fragments(dataset.PixelData, frame_count(dataset))
         check_compressed(dataset, 0)
+
+
+def _check_native(dataset: Dataset) -> None:
+    """As many pixels as the header tells of are there, before anything is done for each of its frames."""
+    bits = int(dataset.Rows) * int(dataset.Columns) * frame_count(dataset) * int(dataset.get("BitsAllocated") or 1)
+    if bits > 8 * len(dataset.PixelData):
+        raise UnreadableInput("{expected}. Received: a file without pixels, or a truncated one.", expected=EXPECTED)
+
+
+def _check_fragments(data: bytes, frames: int) -> None:
+    """There are as many fragments of compressed pixels as frames, or some more of each, but not thousands."""
+    at, fragments = 0, -1  # the first item is a table
+    while at + 8 <= len(data) and fragments <= MOST_FRAGMENTS * frames:
+        fragments, at = fragments + 1, at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+    if not (frames if frames > 1 else 0) <= fragments <= MOST_FRAGMENTS * frames:
+        raise UnreadableInput("{expected}. Received: more or fewer images than the header tells of.", expected=EXPECTED)
 
 
 def check_compressed(dataset: Dataset, frame: int) -> None:
@@ -127,6 +149,7 @@ def check_compressed(dataset: Dataset, frame: int) -> None:
         )
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
         return
+    check_scans(data)
     stream = read_codestream(data)
     if stream is None:
         raise UnreadableInput(

@@ -1,26 +1,41 @@
-"""Tell the format by the bytes, never by the file's name: clinical DICOM files often have none."""
+"""What is in a file, told by its bytes, never by its name: clinical DICOM files often have none.
+
+Everything here runs where files are decoded, in a worker (`lungapp.reading.worker`): what it is asked is an address in,
+values out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TypeVar
 
 from lungapp.errors import InputTooLarge, LungAppError, UnreadableInput, UnsupportedInput
-from lungapp.reading.containers import Leaf
+from lungapp.reading.containers import (
+    EMPTY_ZIP_MAGIC,
+    GZIP_MAGIC,
+    ZIP_MAGIC,
+    Forgotten,
+    Leaf,
+    forget_origins,
+    gunzip,
+    members,
+    opened,
+    read_all,
+)
 from lungapp.reading.dicom import DicomFile, looks_like_dicom
 from lungapp.reading.dicom_facts import numbers, orientation, position
+from lungapp.reading.kinds import EXPECTED, Found
 from lungapp.reading.limits import Limits
 from lungapp.reading.nifti import NiftiVolume, looks_like_nifti
-from lungapp.reading.raster import count_pages, raster_format, read_raster
-from lungapp.slices import Entry, SetAside, Slice
+from lungapp.reading.raster import RasterFile, raster_format
+from lungapp.reading.room import NeedsRoom
+from lungapp.slices import SetAside, Slice
 from lungapp.texts import Text, mark
 
 T = TypeVar("T")
-FORMATS = mark("DICOM, NIfTI, PNG, JPEG, TIFF, BMP or WebP")
-"""What can be read, for every place that tells a user."""
-
-EXPECTED = Text("an image in {formats}", formats=FORMATS)
+File = DicomFile | NiftiVolume | RasterFile
 
 KNOWN_STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", mark("a PDF document")),
@@ -36,8 +51,6 @@ KNOWN_STRANGERS: tuple[tuple[bytes, str], ...] = (
 )
 """What people upload most often beside the supported formats: worth a message that names it."""
 
-KINDS = {"DICOM": mark("DICOM CT"), "NIfTI": mark("NIfTI volume"), "raster": mark("Pictures")}
-
 PARTS = {
     "frame": mark("{file}, frame {number}"),
     "slice": mark("{file}, slice {number}"),
@@ -46,36 +59,52 @@ PARTS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """A slice found in a file.
+class Examined:
+    """What is in a file: of an archive the files in it, of any other its slices, and its bytes once unpacked."""
 
-    ``kind`` is a key of `KINDS`; slices of equal ``series`` belong together and are ordered by ``order``; an image with
-    an ``identity`` that was seen before is the same image again. Neither leaves this package.
-    """
-
-    entry: Entry
-    kind: str
-    series: Hashable
-    order: tuple[float, ...]
-    identity: str = ""
+    inside: tuple[Leaf | SetAside, ...] = ()
+    slices: tuple[Found | SetAside, ...] = ()
+    size: int = 0
+    is_archive: bool = False
 
 
-def find(leaf: Leaf, limits: Limits) -> list[Found | SetAside]:
-    """The slices in one file that is no archive.
+class _Last:
+    """The file that was parsed last: its slices are mostly asked for one after the other."""
+
+    leaf: Leaf | None = None
+    file: File | None = None
+
+
+_last = _Last()
+
+
+def forget() -> None:
+    """Hold nothing more of any file."""
+    _last.leaf = _last.file = None
+    forget_origins()
+
+
+def examine(leaf: Leaf, limits: Limits, depth: int) -> Examined:
+    """What is in the file at ``leaf``, which lies in ``depth`` archives, counted from 1.
 
     Raises
     ------
     UnreadableInput, UnsupportedInput, InputTooLarge
-        The file as a whole; a frame that is no slice is set aside.
+        The file as a whole; a member or a frame that is no slice is set aside.
     """
-    return guarded(lambda: _find(leaf, leaf.load(limits), limits))
+    return guarded(lambda: _examine(leaf, limits, depth))
+
+
+def read_part(leaf: Leaf, number: int, limits: Limits) -> Slice:
+    """Image ``number``, from 0, of the file at ``leaf``. Raises `LungAppError`."""
+    return guarded(lambda: _parsed(leaf, limits).read(number))
 
 
 def guarded(work: Callable[[], T]) -> T:
-    """What ``work`` returns; whatever it raises ends as a `LungAppError`."""
+    """What ``work`` returns; whatever it raises ends as a `LungAppError`, or as `NeedsRoom`."""
     try:
         return work()
-    except LungAppError:
+    except (LungAppError, NeedsRoom, Forgotten):
         raise
     except MemoryError as error:
         raise InputTooLarge("Expected an image that fits into memory. Received: a larger one.") from error
@@ -86,14 +115,38 @@ def guarded(work: Callable[[], T]) -> T:
         ) from error
 
 
-def _find(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
+def _examine(leaf: Leaf, limits: Limits, depth: int) -> Examined:
+    _last.leaf = _last.file = None
+    with opened(leaf, limits) as stream:
+        magic = stream.read(4)
+        if magic.startswith((ZIP_MAGIC, EMPTY_ZIP_MAGIC)):
+            limits.check_nesting(depth)
+            return Examined(tuple(members(leaf, limits)), is_archive=True)
+        if magic.startswith(GZIP_MAGIC):
+            limits.check_nesting(depth)
+            leaf, stream = leaf.into(None), BytesIO(gunzip(stream, limits))
+            if stream.getvalue().startswith((ZIP_MAGIC, EMPTY_ZIP_MAGIC, GZIP_MAGIC)):
+                return Examined((leaf,), is_archive=True)
+        data = read_all(stream, limits)
+    _last.leaf, _last.file = leaf, _parse(data, limits)
+    return Examined(slices=tuple(_slices(leaf, _last.file)), size=len(data))
+
+
+def _parsed(leaf: Leaf, limits: Limits) -> File:
+    if leaf != _last.leaf or _last.file is None:
+        _last.leaf = _last.file = None
+        _last.file, _last.leaf = _parse(leaf.load(limits), limits), leaf
+    return _last.file
+
+
+def _parse(data: bytes, limits: Limits) -> File:
     # DICOM first: its 128-byte preamble may hold anything, a TIFF header included.
     if looks_like_dicom(data):
-        return _in_dicom(leaf, data, limits)
+        return DicomFile(data, limits)
     if raster_format(data):
-        return _in_raster(leaf, data, limits)
+        return RasterFile(data, limits)
     if looks_like_nifti(data):
-        return _in_nifti(leaf, data, limits)
+        return NiftiVolume(data, limits)
     for magic, name in KNOWN_STRANGERS:
         if data.startswith(magic):
             raise UnsupportedInput("Expected {expected}. Received: {kind}.", expected=EXPECTED, kind=name)
@@ -102,65 +155,37 @@ def _find(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
     )
 
 
-def _in_dicom(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
-    file = DicomFile(data, limits)
-    found: list[Found | SetAside] = []
+def _slices(leaf: Leaf, file: File) -> Iterator[Found | SetAside]:
+    if isinstance(file, DicomFile):
+        yield from _in_dicom(leaf, file)
+    elif isinstance(file, NiftiVolume):
+        for number in range(file.slices):
+            at, source = file.position(number), _name(leaf, "slice", number, file.slices)
+            yield Found(leaf, number, file.slices, source, at, "NIfTI", leaf, (at,))
+    else:
+        series = leaf if file.pages > 1 else "pictures"
+        for page in range(file.pages):
+            yield Found(
+                leaf, page, file.pages, _name(leaf, "page", page, file.pages), None, "raster", series, (float(page),)
+            )
+
+
+def _in_dicom(leaf: Leaf, file: DicomFile) -> Iterator[Found | SetAside]:
     for frame in range(file.frames):
+        source = _name(leaf, "frame", frame, file.frames)
         try:
             facts = file.facts(frame)
         except LungAppError as error:
             if file.frames == 1:
                 raise
-            found.append(SetAside(_name(leaf, "frame", frame, file.frames), str(error)))
+            yield SetAside(source, str(error))
             continue
         at = position(facts)
         number = (numbers(facts, "InstanceNumber") or (0.0,))[0] if file.frames == 1 else frame
-        # A series is read file by file when its turn comes; the frames of one file share what was parsed of it.
-        read = _single(leaf, limits) if file.frames == 1 else _framed(file, frame)
         turn = tuple(round(cosine, 2) for cosine in orientation(facts))
-        found.append(
-            Found(
-                Entry(_name(leaf, "frame", frame, file.frames), at, read),
-                "DICOM",
-                (file.series, turn, int(facts.Rows), int(facts.Columns), at is None),
-                (at or 0.0, number),
-                f"{file.instance} {frame}" if file.instance else "",
-            )
-        )
-    return found
-
-
-def _single(leaf: Leaf, limits: Limits) -> Callable[[], Slice]:
-    return lambda: guarded(lambda: DicomFile(leaf.load(limits), limits).read())
-
-
-def _framed(file: DicomFile, frame: int) -> Callable[[], Slice]:
-    return lambda: guarded(lambda: file.read(frame))
-
-
-def _in_nifti(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
-    volume = NiftiVolume(data, limits)
-
-    def found(number: int) -> Found:
-        at = volume.position(number)
-        entry = Entry(_name(leaf, "slice", number, volume.slices), at, lambda: guarded(lambda: volume.read(number)))
-        return Found(entry, "NIfTI", leaf, (at,))
-
-    return [found(number) for number in range(volume.slices)]
-
-
-def _in_raster(leaf: Leaf, data: bytes, limits: Limits) -> list[Found | SetAside]:
-    pages = count_pages(data, limits)
-
-    def found(page: int) -> Found:
-        entry = Entry(
-            _name(leaf, "page", page, pages),
-            None,
-            lambda: guarded(lambda: read_raster(leaf.load(limits), limits, page)),
-        )
-        return Found(entry, "raster", leaf if pages > 1 else "pictures", (page if pages > 1 else 0,))
-
-    return [found(page) for page in range(pages)]
+        series = (file.series, turn, int(facts.Rows), int(facts.Columns), at is None)
+        identity = f"{file.instance} {frame}" if file.instance else ""
+        yield Found(leaf, frame, file.frames, source, at, "DICOM", series, (at or 0.0, number), identity)
 
 
 def _name(leaf: Leaf, part: str, number: int, count: int) -> str:

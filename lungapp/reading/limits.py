@@ -23,8 +23,13 @@ class Limits:
     max_frames : images in one file.
     max_files : files handed in at once, those inside archives included.
     max_nesting : archives inside one another; 1 is an archive that holds no other.
-    max_ratio : how many times larger than its compressed form a member of an archive may be. CT reaches about 5, a
-        blank picture some hundreds; bombs reach thousands.
+    max_ratio : how many times larger than its compressed form a member of an archive may be. CT reaches about 5; bombs
+        reach a thousand.
+    max_seconds : of computing that reading one file, or one slice of it, may take.
+    max_total_seconds : of computing that reading all files handed in at once may take, but for the first tenth of a
+        second of each slice: no honest one takes longer.
+    max_memory : bytes that reading one file may take; those above `lungapp.reading.room.LARGE_BYTES` are read one
+        after the other, all others within `lungapp.reading.room.ORDINARY_MEMORY` each.
     """
 
     max_bytes: int = 512 * MIB
@@ -33,7 +38,10 @@ class Limits:
     max_frames: int = 2000
     max_files: int = 5000
     max_nesting: int = 2
-    max_ratio: int = 1000
+    max_ratio: int = 200
+    max_seconds: int = 10
+    max_total_seconds: int = 60
+    max_memory: int = 1536 * MIB
 
     def check_bytes(self, size: int) -> None:
         """Raise `InputTooLarge` for a file of more than ``max_bytes`` bytes."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from io import BytesIO
+from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from lungapp.errors import InputTooLarge, UnsupportedInput
+from lungapp.reading.codestreams import check_scans
 from lungapp.reading.limits import Limits
+from lungapp.reading.room import need_room
 from lungapp.slices import Slice, SliceInfo
 from lungapp.texts import Text, mark
-from lungapp.turns import in_turn
 
 MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -35,6 +38,20 @@ WHITES = (255.0, 4095.0, 65535.0)
 TITLES = {"WEBP": "WebP"}
 
 TIFF_PHOTOMETRIC = 262
+BIG_TIFF = 43
+EXIF_ORIENTATION = 274
+
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).T,
+    8: np.rot90,
+}
+"""What turns pixels (rows, columns) of an EXIF orientation upright; with 1, and any other, they are."""
+
 SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
 GREY_MODES = {"1", "L"}
 
@@ -47,64 +64,87 @@ def raster_format(data: bytes) -> str | None:
     return "WEBP" if data.startswith(RIFF) and data[8:12] == WEBP else None
 
 
-def count_pages(data: bytes, limits: Limits) -> int:
-    """Images in the file: pages of a TIFF, otherwise 1, since an animation is not a series of slices."""
-    name = raster_format(data)
-    if name != "TIFF":
-        return 1
-    with _open(data, name, limits) as image:
-        pages = int(getattr(image, "n_frames", 1))
-    limits.check_frames(pages)
-    return pages
-
-
-def read_raster(data: bytes, limits: Limits, page: int = 0) -> Slice:
-    """Read one image (from 0) of a raster file as grey levels.
-
-    8-bit samples are in [0, 255]. For 16-bit samples white is the smallest of 255, 4095 and 65535 that holds the
-    maximum, and a note says so. Colour becomes ITU-R 601 luminance, transparency is laid on black, and the EXIF
-    orientation is applied; of the metadata nothing else is looked at.
+class RasterFile:
+    """A raster file whose pages, of a TIFF, are read one by one; all others have one, an animation is no series.
 
     Parameters
     ----------
     data : the file's bytes.
-    limits : upper limit on pixels, checked before decoding.
-
-    Returns
-    -------
-    Slice
-        (rows, columns) float32 in [0, ``info.white``], unit ``"grey"``.
+    limits : checked on the header, before anything is decoded.
 
     Raises
     ------
-    UnsupportedInput
-        Signed, 32-bit or floating-point samples, or 16-bit samples with white at zero: their scale is unknown.
     InputTooLarge
-        More pixels than the limit.
+        More pixels, pages or scans than the limits.
     """
-    name = raster_format(data)
-    notes: list[str] = []
-    with _open(data, name, limits) as image:
-        if name == "TIFF":
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self._data, self._limits, self._format = data, limits, raster_format(data)
+        check_scans(data)
+        self.pages = count_pages(data, limits) if self._format == "TIFF" else 1
+        self._image = _open(data, self._format, limits)
+
+    def read(self, page: int = 0) -> Slice:
+        """Read one page (from 0) as grey levels.
+
+        8-bit samples are in [0, 255]. For 16-bit samples white is the smallest of 255, 4095 and 65535 that holds the
+        maximum, and a note says so. Colour becomes ITU-R 601 luminance, transparency is laid on black, and the EXIF
+        orientation is applied; of the metadata nothing else is looked at.
+
+        Returns
+        -------
+        Slice
+            (rows, columns) float32 in [0, ``info.white``], unit ``"grey"``.
+
+        Raises
+        ------
+        UnsupportedInput
+            Signed, 32-bit or floating-point samples, or 16-bit samples with white at zero: their scale is unknown.
+        InputTooLarge
+            More pixels than the limit.
+        """
+        image, notes = self._image, list[str]()
+        if self._format == "TIFF":
             image.seek(page)
-            limits.check_pixels(image.height, image.width)
+            self._limits.check_pixels(image.height, image.width)
         elif getattr(image, "is_animated", False):
             notes.append(mark("The file holds several images; the first one was read."))
         _refuse_unknown_scale(image)
         bits = 16 if image.mode in SIXTEEN_BIT_MODES else 8
-        if bits == 8 and _stored_bits(image, data) > 8:
+        if bits == 8 and _stored_bits(image, self._data) > 8:
             notes.append(mark("Samples of more than 8 bits were read with 8 bits."))
-        with in_turn(image.width * image.height):
-            dropped = _metadata(image)
-            ImageOps.exif_transpose(image, in_place=True)
-            pixels, colour = _sixteen_bit(image) if bits == 16 else _eight_bit(image, notes)
-    white = next(white for white in WHITES if pixels.max() <= white)
-    if bits == 16:
-        notes.append(Text("16-bit grey levels: white was taken to be {white:.0f}.", white=white))
-    info = SliceInfo(
-        TITLES.get(str(name), str(name)), bits=bits, white=white, colour=colour, notes=tuple(notes), dropped=dropped
-    )
-    return Slice(pixels, "grey", info)
+        need_room(pixels=image.width * image.height)
+        dropped, turn = _metadata(image)
+        pixels, colour = _sixteen_bit(image) if bits == 16 else _eight_bit(image, notes)
+        if self._format != "TIFF":  # which Pillow turns while it decodes
+            pixels = turn(pixels)
+        white = next(white for white in WHITES if pixels.max() <= white)
+        if bits == 16:
+            notes.append(Text("16-bit grey levels: white was taken to be {white:.0f}.", white=white))
+        name = TITLES.get(str(self._format), str(self._format))
+        info = SliceInfo(name, bits=bits, white=white, colour=colour, notes=tuple(notes), dropped=dropped)
+        return Slice(pixels, "grey", info)
+
+
+def count_pages(data: bytes, limits: Limits) -> int:
+    """Pages of a TIFF, by the chain of its directories; raises `InputTooLarge` for too many, or where it has no end.
+
+    Pillow would parse them all before it tells.
+    """
+    order: Literal["<", ">"] = "<" if data.startswith(b"I") else ">"
+    (version,) = struct.unpack_from(f"{order}H", data, 2)
+    offset, length, size, entry = ("Q", "Q", 8, 20) if version == BIG_TIFF else ("L", "H", 2, 12)
+    (at,) = struct.unpack_from(order + offset, data, 8 if version == BIG_TIFF else 4)
+    pages = 0
+    while 0 < at < len(data):
+        pages += 1
+        limits.check_frames(pages)
+        (entries,) = struct.unpack_from(order + length, data, at)
+        try:
+            (at,) = struct.unpack_from(order + offset, data, at + size + entries * entry)
+        except struct.error:  # cut short: for Pillow to find out what is left
+            break
+    return max(1, pages)
 
 
 def _open(data: bytes, name: str | None, limits: Limits) -> Image.Image:
@@ -119,15 +159,26 @@ def _open(data: bytes, name: str | None, limits: Limits) -> Image.Image:
     return image
 
 
-def _metadata(image: Image.Image) -> tuple[str, ...]:
-    """Kinds of metadata in the file, which may name someone and go no further."""
+def _metadata(image: Image.Image) -> tuple[tuple[str, ...], Callable[[np.ndarray], np.ndarray]]:
+    """Kinds of metadata in the file, which may name someone and go no further, and how its pixels are turned upright.
+
+    EXIF data is looked into for the one number that tells how the picture is turned; Pillow's own way of turning it
+    would write all of it anew.
+    """
+    exif = image.getexif()
     kinds = {
-        mark("EXIF data"): bool(image.getexif()),
+        mark("EXIF data"): bool(exif),
         mark("XMP data"): any(key in image.info for key in ("xmp", "XML:com.adobe.xmp")),
         mark("text fields"): any(key in image.info for key in ("comment", "Comment"))
         or bool(getattr(image, "text", None)),
     }
-    return tuple(kind for kind, there in kinds.items() if there)
+    orientation = exif.get(EXIF_ORIENTATION)
+    turn = UPRIGHT.get(orientation, _as_it_is) if isinstance(orientation, int) else _as_it_is
+    return tuple(kind for kind, there in kinds.items() if there), turn
+
+
+def _as_it_is(pixels: np.ndarray) -> np.ndarray:
+    return pixels
 
 
 def _refuse_unknown_scale(image: Image.Image) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
@@ -13,15 +12,9 @@ from lungapp.errors import LungAppError
 from lungapp.hub import weights_at
 from lungapp.replicas.stay import Stay
 from lungapp.settings import Settings
-from lungapp.startup import require_temporary_folder, sweep
-
-if TYPE_CHECKING:
-    import gradio as gr
+from lungapp.startup import keep_private, require_temporary_folder, sweep
 
 MakeEngine = Callable[[Settings], Engine]
-
-LAUNCH_ONLY = ("share", "num_workers")
-"""Options that `gradio.Blocks.launch` takes and a mounted page has no use for."""
 
 
 def make_engine(settings: Settings) -> Engine:
@@ -35,6 +28,7 @@ class Page:
     def __init__(self, make: MakeEngine = make_engine) -> None:
         """Raises `LungAppError` where a setting is out of range, or weights cannot be fetched."""
         self._settings = Settings.from_env()
+        keep_private()
         require_temporary_folder()
         from lungapp.ui import Recorded, build_demo, private_cache, start_log
 
@@ -47,13 +41,13 @@ class Page:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         from ray import serve
+        from starlette.middleware import Middleware
 
-        from lungapp.ui import page_options
-        from lungapp.ui.headers import Headers
+        from lungapp.ui import build_application
 
-        options = page_options(self._settings, engine=self._engine)  # type: ignore[arg-type]
         name = serve.get_replica_context().replica_id.unique_id
-        return Headers(Stay(mounted(self._demo, options), name))
+        stay = Middleware(Stay, name=name)
+        return build_application(self._demo, self._engine, self._settings, inner=(stay,))  # type: ignore[arg-type]
 
     def __del__(self) -> None:
         """Called by Serve where a replica ends in order: uploads go with it. Ray ends the process without more ado."""
@@ -66,13 +60,3 @@ class Page:
         states = self._engine.states()
         if overall(states) == UNUSABLE:
             raise LungAppError("; ".join(message for _, message in states.values()))
-
-
-def mounted(demo: gr.Blocks, options: dict[str, Any]) -> ASGIApp:
-    """``demo`` as an ASGI application, under the options that ``launch`` would be given."""
-    import gradio as gr
-    from fastapi import FastAPI
-
-    rest = {name: value for name, value in options.items() if name not in LAUNCH_ONLY}
-    demo.state_session_capacity = rest.pop("state_session_capacity")
-    return gr.mount_gradio_app(FastAPI(openapi_url=None), demo, "/", **rest)

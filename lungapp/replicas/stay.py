@@ -7,10 +7,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lungapp.cookies import read_cookies, with_cookie
 from lungapp.replicas.door import COOKIE, PAGES, PASSED, VALUE, VARIABLE
+from lungapp.routes import API, APP_ID, HEALTH, INFO, UPLOAD
 
-API, UPLOAD, HEALTH = "/gradio_api/", "/gradio_api/upload", "/health"
-
-FREE = ("/gradio_api/app_id", "/gradio_api/info")
+FREE = (APP_ID, INFO)
 """What hangs on no session; by the first the page finds out that it has to load itself anew."""
 
 GONE = (
@@ -31,7 +30,7 @@ class Stay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path, given = scope["path"], read_cookies(scope).get(COOKIE, "")
+            path, given = scope["lungapp.path"], read_cookies(scope).get(COOKIE, "")
             if refusal := self._refuses(scope, path, given):
                 await refusal(scope, receive, send)
                 return
@@ -44,7 +43,7 @@ class Stay:
             return None
         if PASSED not in dict(scope["headers"]):
             return PlainTextResponse(NO_DOOR, 503)
-        if given in ("", self._name) or not path.startswith(API) or path in FREE:
+        if given in ("", self._name) or not path.startswith(f"{API}/") or path in FREE:
             return None
         # The page shows an upload's refusal as it is, and of any other its "detail".
         return PlainTextResponse(GONE, 409) if path == UPLOAD else JSONResponse({"detail": GONE}, 409)

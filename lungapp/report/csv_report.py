@@ -9,18 +9,21 @@ from datetime import datetime
 from typing import Any
 
 from lungapp import __version__
+from lungapp.calibration import Calibration
 from lungapp.cards import ModelCard
 from lungapp.registry import LABELS
-from lungapp.report.facts import NOTICE, moment, provenances, warning_of
+from lungapp.report.facts import NOTICE, calibrations, moment, provenances, spoken, warning_of
 from lungapp.results import Analysis, Prediction, SeriesRow
 
 HEADER = (
     "source", "created", "version", "model", "status", "overridden", "label",
     *(f"probability_{label}" for label in LABELS),
-    "activation_target", "activation_inside_lungs", "weights_sha256", "confident_above",
+    "activation_target", "activation_inside_lungs", "weights_sha256",
     "quality_verdict", "quality_codes", "unit", "format", "rows", "columns",
     "row_spacing_mm", "column_spacing_mm", "thickness_mm", "warning", "notice",
     "activation_method", "activation_hottest_fall", "activation_random_fall",
+    "decision", "answer_set", "answer_level", "evidence_right", "evidence_low", "evidence_high", "evidence_slices",
+    "evidence_groups",
 )  # fmt: skip
 """Stable: programs read it. New columns go to the end."""
 
@@ -107,10 +110,12 @@ def _rows(analysis: Analysis | SeriesRow, cards: Sequence[ModelCard]) -> Iterato
     if analysis.prediction is None:
         yield {"model": analysis.model, "status": analysis.status}
         return
-    weights = {item.model: item for item in provenances(analysis, cards)}
-    maps = {item.model: item for item in analysis.maps}
-    for prediction in (*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else [])):
-        row, map_, known = _scores(prediction), maps.get(prediction.model), weights.get(prediction.model)
+    weights = {item.model: item.weights_sha256 for item in provenances(analysis, cards)}
+    known, maps = calibrations(analysis, cards), {item.model: item for item in analysis.maps}
+    for prediction in spoken(analysis):
+        row, map_ = _answer(prediction, known.get(prediction.model)), maps.get(prediction.model)
+        if weights.get(prediction.model):  # the ensemble has none of its own
+            row["weights_sha256"] = weights[prediction.model]
         if map_:
             inside = None if map_.inside_lungs is None else round(float(map_.inside_lungs), 4)
             row |= {"activation_target": map_.target, "activation_inside_lungs": inside}
@@ -120,11 +125,22 @@ def _rows(analysis: Analysis | SeriesRow, cards: Sequence[ModelCard]) -> Iterato
                     "activation_hottest_fall": round(map_.faithfulness.hottest_fall, 4),
                     "activation_random_fall": round(map_.faithfulness.random_fall, 4),
                 }
-        if known:
-            row |= {"weights_sha256": known.weights_sha256, "confident_above": known.confident_above}
         yield row
 
 
-def _scores(prediction: Prediction) -> dict[str, Any]:
-    scores = {f"probability_{label}": p for label, p in prediction.scores().items()}
-    return {"model": prediction.model, "status": prediction.status, "label": prediction.label, **scores}
+def _answer(prediction: Prediction, calibration: Calibration | None) -> dict[str, Any]:
+    evidence = calibration.evidence_for(prediction) if calibration else None
+    row: dict[str, Any] = {
+        "model": prediction.model,
+        "status": prediction.status,
+        "label": prediction.label,
+        **{f"probability_{label}": p for label, p in prediction.scores().items()},
+        "decision": prediction.decision,
+        "answer_set": " ".join(prediction.answer_set),
+        "answer_level": calibration.level if calibration else None,
+    }
+    if evidence:
+        row |= {"evidence_right": evidence.right, "evidence_slices": evidence.slices}
+        row |= {"evidence_low": evidence.interval[0], "evidence_high": evidence.interval[1]}
+        row |= {"evidence_groups": evidence.groups}
+    return row

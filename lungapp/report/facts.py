@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+from lungapp.calibration import Calibration
 from lungapp.cards import ENSEMBLE, ModelCard
 from lungapp.methods import get_method
 from lungapp.registry import MODELS
-from lungapp.results import ActivationMap, Aggregate, Analysis, RowStatus, SeriesRow, Status, Verdict
-from lungapp.texts import Text, mark
+from lungapp.results import ActivationMap, Analysis, Prediction, RowStatus, SeriesRow, Status, Verdict
+from lungapp.texts import mark
 
 NOTICE = mark("Research use only. Not a medical device, not for diagnosis or treatment.")
 
@@ -21,52 +21,36 @@ OVERRIDDEN = (
 )
 REJECTED = "Not scored: this slice did not pass the input check, so no model was asked."
 
-STATUS: dict[Status, str] = {
-    "confident": mark("Confident"),
-    "uncertain": mark("Uncertain"),
-    "rejected": mark("Not scored"),
-}
-"""A short word for each status, on the page too."""
+STATUS: dict[Status, str] = {"confident": "Confident", "uncertain": "Uncertain"}
+"""Of a scored slice, as the structured report has it: whether a single class is left."""
 
-STATE: dict[RowStatus, str] = {
-    "confident": mark("Confident"),
-    "uncertain": mark("Uncertain"),
-    "rejected": mark("Not scored"),
-    "failed": mark("Failed"),
-}
-"""The same for a slice of a series."""
+UNSCORED: dict[RowStatus, str] = {"rejected": mark("Not scored"), "failed": mark("Failed")}
+"""What is said in place of an answer."""
 
 VERDICT: dict[Verdict, str] = {"accept": "passed", "warn": "passed with a warning", "reject": "rejected"}
 
 CAVEATS = (
     "The models learnt from about 1,050 slices of one dataset. Other scanners and populations were not measured.",
-    "Benign cases come from 15 patients only; a benign answer carries the least weight.",
+    "Benign cases come from 15 patients only, and could not be told from normal ones.",
     "One slice is not a scan: a nodule may lie on another slice.",
     "The coloured map shows what the model weighed. It does not outline a lesion.",
-    "A probability is the model's, calibrated on validation slices of that dataset; it is not a patient's risk.",
+    "A probability is the model's, calibrated on slices of that dataset; it is not a patient's risk.",
 )
 
 ARITHMETIC = {"f32": "float32", "bf16": "bfloat16, within 0.005 of float32 on held-out slices"}
 """`Prediction.precision` in words."""
 
-OPERATING_POINTS = {"sensitivity_95": "95 % sensitivity", "specificity_95": "95 % specificity"}
-"""A card's operating points: thresholds on the probability of malignant, chosen on validation slices."""
-
 
 @dataclass(frozen=True)
 class Provenance:
-    """Which weights spoke and what their card says of thresholds; None where it does not say.
+    """Which weights spoke, and what their card promises; None where that is not known.
 
     ``precision`` is what the model was computed in, "f32" or "bf16".
-    ``confident_above`` is None too where no probability counts as confident, which ``never_confident`` tells apart.
     """
 
     model: str
     weights_sha256: str | None = None
-    temperature: float | None = None
-    confident_above: float | None = None
-    never_confident: bool = False
-    thresholds: dict[str, float] | None = None
+    calibration: Calibration | None = None
     precision: str | None = None
 
 
@@ -151,45 +135,27 @@ def warning_of(analysis: Analysis | SeriesRow) -> str:
     return "" if analysis.prediction else REJECTED
 
 
-def aggregate_in_words(found: Aggregate) -> tuple[str, ...]:
-    """How the aggregate of a series was formed and what it is not; said wherever the number is."""
-    return (
-        mark("The models judge single slices; none of them has seen a whole series."),
-        Text(
-            "This number is the highest mean of the malignant probabilities of {window} slices that follow one another "
-            "in the series, of those that were scored.",
-            window=found.window,
-        ),
-        mark(
-            "It was not validated on patients: how often it is right for one is not known. It is not a diagnosis, and "
-            "a series without a high number is no proof of health."
-        ),
-    )
-
-
 def provenances(analysis: Analysis | SeriesRow, cards: Sequence[ModelCard]) -> list[Provenance]:
-    """Of every model that spoke and has a card in ``cards``, in their order, and of the ensemble where it spoke."""
-    by_name = {card.name: card for card in cards}
-    spoke = [*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else [])]
-    return [_provenance(by_name[item.model], item.precision) for item in spoke if item.model in by_name]
+    """Of every model that spoke and has a card in ``cards``, in their order, and of the ensemble where it spoke.
+
+    The ensemble's card is of the mean of all its members; where one could not be asked, it says nothing.
+    """
+    models = {item.model for item in analysis.predictions}
+    by_name = {card.name: card for card in cards if card.name != ENSEMBLE or card.members.keys() == models}
+    return [
+        Provenance(item.model, card.data.get("weights_sha256"), card.calibration, item.precision)
+        for item in spoken(analysis)
+        if (card := by_name.get(item.model))
+    ]
 
 
-def _provenance(card: ModelCard, precision: str) -> Provenance:
-    calibration = card.data.get("calibration") or {}
-    stated = _number(calibration.get("confident_above"))
-    reachable = stated is not None and stated < 1  # cards say "never" with null, older ones with 1
-    points = calibration.get("operating_points") or {}
-    thresholds = {name: _number((points.get(name) or {}).get("threshold")) for name in OPERATING_POINTS}
-    return Provenance(
-        card.name,
-        card.data.get("weights_sha256"),
-        _number(calibration.get("temperature")),
-        stated if reachable else None,
-        "confident_above" in calibration and not reachable,
-        {name: value for name, value in thresholds.items() if value is not None},
-        precision,
-    )
+def spoken(analysis: Analysis | SeriesRow) -> tuple[Prediction, ...]:
+    """Each model's prediction, and the ensemble's where all were asked."""
+    return (*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else []))
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def calibrations(analysis: Analysis | SeriesRow, cards: Sequence[ModelCard]) -> dict[str, Calibration | None]:
+    """What applies to each prediction of ``analysis``, by model: nothing where its slice was rejected by the gate."""
+    if analysis.overridden:
+        return {}
+    return {item.model: item.calibration for item in provenances(analysis, cards)}

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from lungapp import __version__
+from lungapp.calibration import Calibration, Evidence
 from lungapp.cards import ModelCard
-from lungapp.report.facts import NOTICE, Provenance, moment, provenances
+from lungapp.report.answers import HEADLINES, also_to_know, answer_in_words
+from lungapp.report.facts import NOTICE, Provenance, calibrations, moment, provenances
 from lungapp.results import ActivationMap, Analysis, Faithfulness, Prediction, QualityReport
 from lungapp.slices import Slice
 
-SCHEMA = "lungapp.analysis/1"
+SCHEMA = "lungapp.analysis/2"
 
 
 def to_json(
@@ -30,9 +32,10 @@ def to_json(
     Returns
     -------
     dict with ``schema``, ``version``, ``created``, ``notice``, ``model``, ``status``, ``quality``, ``slice`` and
-    ``timings_ms``. Unless the input was rejected also ``label`` and ``probabilities`` (of the ensemble for ``"all"``),
-    and for one model its ``activation``; for ``"all"`` ``predictions`` (one per model, each with its activation),
-    ``ensemble`` and ``agreement``; and ``models``, weights and thresholds, where their cards were given.
+    ``timings_ms``. Unless the input was rejected also ``decision``, ``answer_set``, ``label``, ``probabilities`` and
+    ``evidence`` (of the ensemble for ``"all"``), the ``statement`` that says them in words, and for one model its
+    ``activation``; for ``"all"`` ``predictions`` (one per model, each with its activation), ``ensemble`` and
+    ``agreement``; and ``models``, weights and thresholds, where their cards were given.
     """
     time = moment(created).strftime("%Y-%m-%dT%H:%M:%SZ")
     report: dict[str, Any] = {"schema": SCHEMA, "version": __version__, "created": time, "notice": NOTICE}
@@ -40,7 +43,7 @@ def to_json(
         report["file"] = file
     report |= {"model": analysis.model, "status": analysis.status}
     if analysis.prediction is not None:
-        report |= _scores(analysis)
+        report |= _scores(analysis, cards)
         models = models_json(provenances(analysis, cards))
         report |= {"models": models} if models else {}
     report |= {
@@ -57,40 +60,67 @@ def models_json(items: Sequence[Provenance]) -> list[dict[str, Any]]:
 
 
 def _model(item: Provenance) -> dict[str, Any]:
+    known = item.calibration
     return {
         "model": item.model,
         "weights_sha256": item.weights_sha256,
         "precision": item.precision,
-        "temperature": item.temperature,
-        "confident_above": item.confident_above,
-        "thresholds": item.thresholds or {},
+        "temperature": known.temperature if known else None,
+        "level": known.level if known else None,
+        "thresholds": dict(known.thresholds) if known else {},
     }
 
 
-def _scores(analysis: Analysis) -> dict[str, Any]:
+def _scores(analysis: Analysis, cards: Sequence[ModelCard]) -> dict[str, Any]:
     assert analysis.prediction is not None
-    shown = {"label": analysis.prediction.label, "probabilities": analysis.prediction.scores()}
+    known = calibrations(analysis, cards)
+    first = known.get(analysis.prediction.model)
+    sentences = [
+        *answer_in_words(analysis.prediction, first, analysis.overridden),
+        *also_to_know([analysis.prediction]),
+    ]
+    shown = answer_json(analysis.prediction, first)
+    shown["statement"] = " ".join([f"{HEADLINES[analysis.prediction.decision]}.", *sentences])
     activations = {item.model: _activation(item) for item in analysis.maps}
     if analysis.ensemble is None:
         activation = activations.get(analysis.prediction.model)
         return shown | ({"activation": activation} if activation else {})
     return shown | {
         "predictions": [
-            prediction_json(item) | ({"activation": activations[item.model]} if item.model in activations else {})
+            prediction_json(item, known.get(item.model))
+            | ({"activation": activations[item.model]} if item.model in activations else {})
             for item in analysis.predictions
         ],
-        "ensemble": prediction_json(analysis.ensemble),
+        "ensemble": prediction_json(analysis.ensemble, first),
         "agreement": analysis.agreement,
     }
 
 
-def prediction_json(prediction: Prediction) -> dict[str, Any]:
-    """One model's scores."""
+def prediction_json(prediction: Prediction, calibration: Calibration | None) -> dict[str, Any]:
+    """One model's answer; ``calibration`` is what applies to it."""
+    return {"model": prediction.model, "status": prediction.status, **answer_json(prediction, calibration)}
+
+
+def answer_json(prediction: Prediction, calibration: Calibration | None) -> dict[str, Any]:
+    """What is decided, what cannot be excluded, the scores, and how often such an answer held; None if not known."""
+    evidence = calibration.evidence_for(prediction) if calibration else None
     return {
-        "model": prediction.model,
+        "decision": prediction.decision,
+        "answer_set": list(prediction.answer_set),
         "label": prediction.label,
-        "status": prediction.status,
         "probabilities": prediction.scores(),
+        "evidence": _evidence(evidence) if evidence else None,
+    }
+
+
+def _evidence(item: Evidence) -> dict[str, Any]:
+    return {
+        "low": item.low,
+        "high": item.high,
+        "slices": item.slices,
+        "groups": item.groups,
+        "right": item.right,
+        "interval": list(item.interval),
     }
 
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lungapp.report.letters import font, width_of, wrap
+from lungapp.report.letters import font, wrap
 
 # TrueType, so that the text can be searched and copied; the default, Type 3, is drawn shapes.
 matplotlib.rcParams["pdf.fonttype"] = 42
@@ -106,12 +106,6 @@ class Page:
                 )
             self.y += step
             self.box(MARGIN, self.y, INNER, 0.3, LINE)
-
-    def chip(self, x: float, y: float, text: str, ground: str, colour: str) -> None:
-        """A word on a small coloured ground whose base line is at ``y``."""
-        size = 8.5
-        self.box(x, y - 9.5, width_of(text, size, bold=True) + 12, 13.5, ground)
-        self.text(x + 6, y, text, size, bold=True, colour=colour)
 
     def to_bytes(self, title: str, creator: str, created: datetime) -> bytes:
         """The PDF; its metadata are these three and nothing else."""

@@ -1,4 +1,4 @@
-"""An analysis as one A4 page that can be filed: verdict, pictures, input check, models and their limits."""
+"""An analysis as one A4 page that can be filed: answer, pictures, input check, models and their limits."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from datetime import datetime
 from lungapp import __version__
 from lungapp.cards import ENSEMBLE, ModelCard
 from lungapp.greys import MODEL_WINDOW
+from lungapp.registry import LABELS
 from lungapp.rendering import render_grey, shrink
 from lungapp.report import facts
-from lungapp.report.letters import width_of
+from lungapp.report.answers import DECISION_WORDS, HEADLINES, also_to_know, answer_in_words
 from lungapp.report.page import HEIGHT, INNER, LEADING, LINE, MARGIN, QUIET, TEAL, Page
 from lungapp.report.picture import caption, colour_bar, overlay
-from lungapp.results import Analysis, Prediction, Status
+from lungapp.results import Analysis, Prediction
 
 PICTURE_SIDE = 768
 """Pixels; 230 points of paper show no more."""
 
-GOOD, CARE, STOP = ("#e2f3ea", "#17663f"), ("#fdf0d9", "#7a4a00"), ("#fce8e6", "#9c1f1f")
-COLOURS: dict[Status, tuple[str, str]] = {"confident": GOOD, "uncertain": CARE, "rejected": STOP}
-
+CARE, STOP = ("#fdf0d9", "#7a4a00"), ("#fce8e6", "#9c1f1f")
 MOST_LINES, MOST_FINDINGS = 3, 5
 """What findings and notes may take, so that the report stays on one page; the JSON has them in full."""
 
@@ -43,7 +42,9 @@ def to_pdf(analysis: Analysis, cards: Sequence[ModelCard] = (), created: datetim
     page = Page()
     _head(page, analysis, time)
     if analysis.prediction:
-        _verdict(page, analysis.prediction, _meaning(analysis, cards))
+        known = facts.calibrations(analysis, cards).get(analysis.prediction.model)
+        said = answer_in_words(analysis.prediction, known, analysis.overridden)
+        _answer(page, analysis.prediction, [*said, *also_to_know(facts.spoken(analysis))])
     below = Page()  # drawn twice: once to learn how much room the text leaves for the pictures
     _words(below, analysis, cards)
     room = FOOT - 20 - page.y - (below.y - MARGIN)
@@ -65,40 +66,21 @@ def _head(page: Page, analysis: Analysis, time: datetime) -> None:
         page.band(warning, *STOP)
 
 
-def _meaning(analysis: Analysis, cards: Sequence[ModelCard]) -> str:
-    """What the status of the prediction rests on."""
-    assert analysis.prediction is not None
-    known = {item.model: item for item in facts.provenances(analysis, cards)}.get(analysis.prediction.model)
-    if analysis.overridden:
-        return "A slice that the input check rejected is never confident."
-    if known and known.never_confident:
-        return "No probability counts as confident: validation could not show a level that deserves it."
-    if known and known.confident_above is not None:
-        return (
-            f"Confident from a probability of {facts.percent(known.confident_above)} on, a level chosen in validation."
-        )
-    return "No level for confidence is stated." if analysis.prediction.status == "uncertain" else ""
-
-
-def _verdict(page: Page, prediction: Prediction, meaning: str) -> None:
+def _answer(page: Page, prediction: Prediction, sentences: Sequence[str]) -> None:
     top = page.y + 4
-    page.text(MARGIN, top + 9, "PREDICTED CLASS", 7, colour=QUIET)
-    label = prediction.label.capitalize()
-    page.text(MARGIN, top + 30, label, 20, bold=True)
-    chip = MARGIN + width_of(label, 20, bold=True) + 10
-    page.chip(chip, top + 28.5, facts.STATUS[prediction.status], *COLOURS[prediction.status])
-    page.y = top + 36
-    sentence = (
-        f"{facts.title_of(prediction.model)}: {facts.percent(prediction.probability)} {prediction.label}. {meaning}"
-    )
-    page.paragraph(MARGIN, HALF, sentence)
+    page.text(MARGIN, top + 9, f"ANSWER: {facts.title_of(prediction.model).upper()}", 7, colour=QUIET)
+    page.y = top + 11
+    page.paragraph(MARGIN, HALF, HEADLINES[prediction.decision], 15, bold=True)
+    page.y += 2
+    page.paragraph(MARGIN, HALF, " ".join(sentences))
     for place, (name, share) in enumerate(prediction.scores().items()):
-        y = top + 6 + 18 * place
-        page.text(RIGHT, y + 8, name.capitalize(), 8.5, bold=name == prediction.label)
+        y, bold = top + 6 + 18 * place, name in prediction.answer_set
+        page.text(RIGHT, y + 8, name.capitalize(), 8.5, bold=bold)
         page.box(RIGHT + 58, y, HALF - 100, 10, LINE)
         page.box(RIGHT + 58, y, (HALF - 100) * share, 10, TEAL)
-        page.text(RIGHT + HALF, y + 8, facts.percent(share), 8.5, bold=name == prediction.label, right=True)
-    page.y = max(page.y, top + 60) + 6
+        page.text(RIGHT + HALF, y + 8, facts.percent(share), 8.5, bold=bold, right=True)
+    page.text(RIGHT, top + 68, "Probability of each class; bold: cannot be excluded", 7, colour=QUIET)
+    page.y = max(page.y, top + 66) + 6
 
 
 def _pictures(page: Page, analysis: Analysis, room: float) -> None:
@@ -142,18 +124,17 @@ def _words(page: Page, analysis: Analysis, cards: Sequence[ModelCard]) -> None:
 
 
 def _each_model(page: Page, analysis: Analysis) -> None:
-    agreed = {True: "all name the same class", False: "they do not name the same class", None: ""}
+    agreed = {True: "all give the same answer", False: "they do not give the same answer", None: ""}
     said = agreed[analysis.agreement]
     page.heading("Each model" + (f": {said}" if said else ""))
     labels = facts.labels_of(analysis)
     inside = {item.model: item.inside_lungs for item in analysis.maps}
-    rows = [["Model", *(label.capitalize() for label in labels), "Attention inside lungs", "Status"]]
+    rows = [["Model", *(label.capitalize() for label in labels), "Attention inside lungs", "Answer"]]
     for item in analysis.predictions:
         share = inside.get(item.model)
         shown = "not known" if share is None else facts.percent(share)
-        rows.append(
-            [facts.title_of(item.model), *map(facts.percent, item.probabilities), shown, facts.STATUS[item.status]]
-        )
+        answer = DECISION_WORDS[item.decision]
+        rows.append([facts.title_of(item.model), *map(facts.percent, item.probabilities), shown, answer])
     step = 62.0
     starts = [MARGIN, *(MARGIN + 100 + step * place for place in range(len(labels) + 1)), MARGIN + 413]
     page.table(starts, rows, numbers=True)
@@ -190,16 +171,19 @@ def _slice_facts(analysis: Analysis) -> list[str]:
 def _models(page: Page, analysis: Analysis, cards: Sequence[ModelCard]) -> None:
     page.heading("Models, weights and thresholds")
     known = {item.model: item for item in facts.provenances(analysis, cards)}
-    rows = [["Model", "SHA-256 of the weights", "Confident from", "Malignant from *"]]
-    for spoken in (*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else [])):
-        item = known.get(spoken.model, facts.Provenance(spoken.model))
+    rows = [["Model", "SHA-256 of the weights", "Level", "Excluded below *"]]
+    for prediction in facts.spoken(analysis):
+        item = known.get(prediction.model, facts.Provenance(prediction.model))
         digest = "as above" if item.model == ENSEMBLE else item.weights_sha256 or "not stated"
-        confident = "never" if item.never_confident else "not stated"
-        confident = facts.percent(item.confident_above) if item.confident_above is not None else confident
-        points = [facts.percent(value) if value <= 1 else "never" for value in (item.thresholds or {}).values()]
-        rows.append([facts.title_of(spoken.model), digest, confident, " / ".join(points) or "not stated"])
-    page.table([MARGIN, MARGIN + 96, MARGIN + 348, MARGIN + 424], rows, 7.5, mono=1)
-    note = f"* Probability of malignant from which validation had {' / '.join(facts.OPERATING_POINTS.values())}."
+        level = facts.percent(item.calibration.level) if item.calibration else "not stated"
+        thresholds = item.calibration.thresholds.values() if item.calibration else ()
+        rows.append(
+            [facts.title_of(item.model), digest, level, " / ".join(map(facts.percent, thresholds)) or "not stated"]
+        )
+    page.table([MARGIN, MARGIN + 96, MARGIN + 348, MARGIN + 396], rows, 7.5, mono=1)
+    note = (
+        f"* The probability of {', '.join(LABELS)} below which that class is excluded, set on slices not learnt from."
+    )
     if analysis.prediction:
         note += f" Computed in {facts.ARITHMETIC[analysis.prediction.precision]}."
     page.paragraph(MARGIN, INNER, note, 7, colour=QUIET)

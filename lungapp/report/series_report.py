@@ -11,15 +11,16 @@ from typing import Any
 
 from lungapp import __version__
 from lungapp.cards import ModelCard
+from lungapp.report.answers import series_headline, series_in_words
 from lungapp.report.csv_report import HEADER as ANALYSIS_HEADER
 from lungapp.report.csv_report import cells, to_table
-from lungapp.report.facts import NOTICE, aggregate_in_words, moment, provenances, warning_of
-from lungapp.report.json_report import models_json, prediction_json, quality_json
+from lungapp.report.facts import NOTICE, calibrations, moment, provenances, warning_of
+from lungapp.report.json_report import answer_json, models_json, prediction_json, quality_json
 from lungapp.results import Aggregate, SeriesAnalysis, SeriesRow
 
-SCHEMA = "lungapp.series/1"
+SCHEMA = "lungapp.series/2"
 
-HEADER = ("slice", "position_mm", *ANALYSIS_HEADER, "error")
+HEADER = ("slice", "position_mm", *ANALYSIS_HEADER, "error", "counted")
 """Stable: programs read it. ``activation_`` columns stay empty, as maps are made when a slice is looked at."""
 
 JSON_NAME, CSV_NAME = "lungapp-series.json", "lungapp-series.csv"
@@ -35,8 +36,8 @@ def series_to_json(
     dict with ``schema``, ``version``, ``created``, ``notice``, ``model``, ``slices`` (how many there were),
     ``cancelled``, ``seconds``, ``aggregate``, ``models`` (weights and thresholds, where their cards were given),
     ``rows``, one a slice, and ``set_aside``, what is no slice of the series and why. A row has ``slice``, ``source``,
-    ``position_mm`` and ``status``; ``label`` and ``probabilities`` where it was scored; ``quality`` and sizes where it
-    was read; ``error`` where something went wrong.
+    ``position_mm``, ``status`` and whether it is ``counted``; its answer, as `answer_json` has it, where it was scored;
+    ``quality`` and sizes where it was read; ``error`` where something went wrong.
     """
     scored = next((row for row in series.rows if row.prediction), None)
     return {
@@ -50,7 +51,7 @@ def series_to_json(
         "seconds": round(series.seconds, 2),
         "aggregate": _aggregate(series.aggregate),
         "models": models_json(provenances(scored, cards)) if scored else [],
-        "rows": [_row(row) for row in series.rows],
+        "rows": [_row(row, cards) for row in series.rows],
         "set_aside": [{"source": item.source, "reason": item.reason} for item in series.set_aside],
     }
 
@@ -68,7 +69,8 @@ def series_cells(
 ) -> Iterator[dict[str, Any]]:
     """The cells by column of `HEADER`, once for each prediction; once without scores where there is none."""
     for one in cells(row, cards, row.source, created):
-        yield {"slice": row.number, "position_mm": row.position, **one, **_failure(row)}
+        place = {"slice": row.number, "position_mm": row.position, "counted": str(row.counted).lower()}
+        yield {**place, **one, **_failure(row)}
 
 
 def _failure(row: SeriesRow) -> dict[str, Any]:
@@ -97,28 +99,31 @@ def series_to_zip(
 
 def _aggregate(found: Aggregate) -> dict[str, Any]:
     return {
-        "malignant": found.value,
-        "window": found.window,
-        "slices": list(found.slices),
-        "maximum": found.maximum,
-        "maximum_slice": found.maximum_slice,
+        "decision": found.decision,
+        "headline": series_headline(found),
+        "malignant_runs": [list(run) for run in found.runs],
+        "malignant_slices": found.malignant_slices,
+        "counted": found.counted,
+        "decisions": dict(found.decisions),
         "statuses": dict(found.states),
-        "labels": found.labels,
-        "statement": " ".join(aggregate_in_words(found)),
+        "statement": " ".join(series_in_words(found)),
     }
 
 
-def _row(row: SeriesRow) -> dict[str, Any]:
+def _row(row: SeriesRow, cards: Sequence[ModelCard]) -> dict[str, Any]:
+    known = calibrations(row, cards)
     said: dict[str, Any] = {
         "slice": row.number,
         "source": row.source,
         "position_mm": row.position,
         "status": row.state,
+        "counted": row.counted,
     }
     if row.prediction:
-        said |= {"label": row.prediction.label, "probabilities": row.prediction.scores()}
+        said |= answer_json(row.prediction, known.get(row.prediction.model))
     if row.ensemble:
-        said |= {"predictions": [prediction_json(item) for item in row.predictions], "agreement": row.agreement}
+        said["predictions"] = [prediction_json(item, known.get(item.model)) for item in row.predictions]
+        said["agreement"] = row.agreement
     if row.slice:
         said |= {
             "quality": quality_json(row.quality, row.overridden),

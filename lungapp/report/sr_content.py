@@ -29,7 +29,8 @@ from highdicom.sr import (
 from lungapp import __version__
 from lungapp.cards import ModelCard
 from lungapp.report import facts
-from lungapp.results import ActivationMap, Analysis, Prediction
+from lungapp.report.answers import HEADLINES, also_to_know, answer_in_words
+from lungapp.results import ActivationMap, Analysis, Decision, Prediction
 
 SCHEME = "99LUNGAPP"
 CODING_SCHEME = CodingSchemeIdentificationItem(SCHEME, name="LungApp", responsible_organization="LungApp")
@@ -40,7 +41,9 @@ COMMENT = CodedConcept("121106", "DCM", "Comment")
 ILLUSTRATION = CodedConcept("121080", "DCM", "Best illustration of finding")
 RATIO = CodedConcept("1", "UCUM", "no units")
 
-PREDICTED = CodedConcept("PREDICTED", SCHEME, "Class predicted by the model")
+PREDICTED = CodedConcept("PREDICTED", SCHEME, "Class of the highest probability")
+DECISION = CodedConcept("DECISION", SCHEME, "What the answer decides")
+NOT_EXCLUDED = CodedConcept("NOT-EXCLUDED", SCHEME, "Class that cannot be excluded")
 STATUS = CodedConcept("STATUS", SCHEME, "Status of the prediction")
 INPUT_CHECK = CodedConcept("CHECK", SCHEME, "Input check")
 FINDING = CodedConcept("FINDING", SCHEME, "Finding of the input check")
@@ -59,16 +62,22 @@ def probability_concept(label: str) -> CodedConcept:
     return CodedConcept(f"P-{label.upper()}", SCHEME, f"Model's probability of class {label}")
 
 
+def decision_concept(decision: Decision) -> CodedConcept:
+    """What is decided as a value."""
+    return CodedConcept(f"IS-{decision.upper().replace('_', '-')}", SCHEME, HEADLINES[decision])
+
+
 def build_content(analysis: Analysis, cards: Sequence[ModelCard], overlay: Any) -> MeasurementReport:
     """The root of the report on a scored ``analysis``; ``overlay`` is its Secondary Capture, as a dataset."""
     known = {item.model: item for item in facts.provenances(analysis, cards)}
     maps = {item.model: item for item in analysis.maps}
-    spoken = (*analysis.predictions, *([analysis.ensemble] if analysis.ensemble else []))
     check = _check_concept(analysis)
-    groups = [_group(item, check, known.get(item.model), maps.get(item.model), overlay) for item in spoken]
+    groups = [
+        _group(item, check, known.get(item.model), maps.get(item.model), overlay) for item in facts.spoken(analysis)
+    ]
     report = MeasurementReport(_context(), CT_CHEST, groups)
     content = report[0].ContentSequence
-    for comment in _comments(analysis):  # before the numbers, which come last
+    for comment in _comments(analysis, cards):  # before the numbers, which come last
         content.insert(len(content) - 1, comment)
     return report
 
@@ -105,6 +114,8 @@ def _group(
         ),
         measurements=numbers,
         qualitative_evaluations=[
+            QualitativeEvaluation(DECISION, decision_concept(prediction.decision)),
+            *(QualitativeEvaluation(NOT_EXCLUDED, class_concept(label)) for label in prediction.answer_set),
             QualitativeEvaluation(PREDICTED, class_concept(prediction.label)),
             QualitativeEvaluation(STATUS, status),
             QualitativeEvaluation(INPUT_CHECK, check),
@@ -118,25 +129,34 @@ def _group(
 def _parameters(known: facts.Provenance | None) -> list[str] | None:
     if known is None:
         return None
-    stated = {
-        "weights SHA-256": known.weights_sha256,
-        "computed in": known.precision,
-        "temperature": known.temperature,
-        "confident from": "never" if known.never_confident else known.confident_above,
-        **{f"malignant from, {facts.OPERATING_POINTS[name]}": p for name, p in (known.thresholds or {}).items()},
-    }
+    stated: dict[str, Any] = {"weights SHA-256": known.weights_sha256, "computed in": known.precision}
+    if known.calibration:
+        stated |= {"temperature": known.calibration.temperature, "level": known.calibration.level}
+        stated |= {f"{label} excluded below": p for label, p in known.calibration.thresholds.items()}
     return [f"{name}: {value}" for name, value in stated.items() if value is not None] or None
 
 
-def _comments(analysis: Analysis) -> list[TextContentItem]:
+def _comments(analysis: Analysis, cards: Sequence[ModelCard]) -> list[TextContentItem]:
     """What must be read with the numbers, the gravest first."""
     checked = facts.VERDICT[analysis.quality.verdict] + ", overridden" * analysis.overridden
     said = [(COMMENT, facts.warning_of(analysis)), (COMMENT, facts.NOTICE), (INPUT_CHECK, checked)]
     said += [(FINDING, finding.message) for finding in analysis.quality.findings]
+    said += [(COMMENT, text) for text in _answers(analysis, cards)]
     tested = [(facts.title_of(item.model), facts.faithfulness_of(item)) for item in analysis.maps]
     said += [(COMMENT, f"{title}, {facts.methods_of(analysis.maps)}: {text}") for title, text in tested if text]
     said += [(COMMENT, text) for text in (*analysis.slice.info.notes, *facts.CAVEATS)]
     return [TextContentItem(name, text, relationship_type="CONTAINS") for name, text in said if text]
+
+
+def _answers(analysis: Analysis, cards: Sequence[ModelCard]) -> list[str]:
+    """What each model says, and what stands behind it."""
+    known = facts.calibrations(analysis, cards)
+    said = [
+        f"{facts.title_of(item.model)}: {HEADLINES[item.decision]}. "
+        + " ".join(answer_in_words(item, known.get(item.model), analysis.overridden))
+        for item in facts.spoken(analysis)
+    ]
+    return [*said, *also_to_know(facts.spoken(analysis))]
 
 
 def _number(value: float) -> float:

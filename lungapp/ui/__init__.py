@@ -2,15 +2,15 @@
 
 from lungapp.ui.demo import EXAMPLES, build_demo
 from lungapp.ui.record import Recorded, start_log
-from lungapp.ui.serving import run
-from lungapp.ui.theme import page_options
+from lungapp.ui.serving import Server, build_application, run
 from lungapp.ui.uploads import private_cache
 
 __all__ = [
     "EXAMPLES",
     "Recorded",
+    "Server",
+    "build_application",
     "build_demo",
-    "page_options",
     "private_cache",
     "run",
     "start_log",

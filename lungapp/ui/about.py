@@ -6,7 +6,6 @@ import gradio as gr
 
 from lungapp import __version__
 from lungapp.methods import DEFAULT_METHOD, METHODS
-from lungapp.report import NOTICE
 from lungapp.texts import mark
 from lungapp.ui.language import say
 from lungapp.ui.translated import composed
@@ -22,7 +21,8 @@ report, overlay = client.predict(
     model="advanced_cnn",
     api_name="/analyse",
 )
-print(report["status"], report.get("label"), report.get("probabilities"))
+print(report["status"], report.get("decision"), report.get("answer_set"), report.get("probabilities"))
+print(report.get("statement"))
 print(overlay)  # path of the overlay picture, a PNG file
 """
 
@@ -35,6 +35,7 @@ ASKED=$(curl -s $HERE/gradio_api/call/analyse -H "Content-Type: application/json
 curl -s -N $HERE/gradio_api/call/analyse/$ASKED
 
 # The same in one request, without a queue and without a file on the server: JSON with "report" and "overlay".
+# Where the page asks for a login: curl -u NAME, which asks for the password.
 curl -s --data-binary @slice.png "$HERE/api/analyse?model=advanced_cnn"
 """
 
@@ -51,7 +52,13 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "The models learnt from about 1,050 distinct slices of 110 patients from one hospital and one family "
                 "of scanners. Other scanners, reconstructions and populations were not measured."
             ),
-            mark("Benign cases come from 15 patients only. A benign answer carries the least weight."),
+            mark(
+                "An answer names the classes that cannot be excluded at 90 %: they are chosen so that the true class "
+                "is among them for at least 90 % of the slices of each class, on patients not seen before who are like "
+                "those of the dataset. “Malignant” means that the two others are excluded, “not malignant” that "
+                "malignant is; else the answer is undecided."
+            ),
+            mark("Benign cases come from 15 patients only, and could not be told from normal ones."),
             mark(
                 "Where the processor can, the models compute in bfloat16 instead of float32, which is faster. On "
                 "held-out slices no probability then differed by more than 0.005; reports say which it was."
@@ -63,7 +70,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             ),
             mark(
                 "One slice is not a scan: a nodule may lie on another slice. The Series tab scores many, one by one; "
-                "its number for all of them together was not validated on patients."
+                "what it says of all of them together was not validated on patients."
             ),
             mark(
                 "The coloured map shows what the model weighed. It does not outline a lesion, and it can be wrong "
@@ -110,7 +117,7 @@ def text() -> str:
         "English."
     )
     sections = [
-        f"## {say('Intended use')}\n{purpose} **{say(NOTICE)}**",
+        f"## {say('Intended use')}\n{purpose}",
         *(f"## {say(title)}\n" + "\n".join(f"- {say(item)}" for item in items) for title, items in SECTIONS),
         f"## {say('Languages')}\n{reports}",
         f"## {say('Data and citation')}\n{DATASET} {cited}",
@@ -128,7 +135,9 @@ DATASET = (
 def after() -> str:
     """What stands below the snippets, as Markdown."""
     calls = say(
-        "`model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. A slice that "
+        "`model` is `basic_cnn`, `resnet50`, `advanced_cnn` or `all`; `target` is `predicted` or a class. `decision` "
+        "is `malignant`, `not_malignant` or `undecided`, `answer_set` the classes that cannot be excluded, `statement` "
+        "both in words, with what stands behind them. A slice that "
         "does not pass the input check comes back with the status `rejected` and without probabilities, unless "
         "`override` is true; every output then says so. `slice_number` picks a slice of a file that holds several. "
         "`method` is one of {methods}; `faithfulness=True` also tests the map, and one that fails is "

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lungapp import report
-from lungapp.cards import ModelCard
+from lungapp.engine import cards_of
 from lungapp.rendering import to_png
 from lungapp.results import Analysis
 from lungapp.slices import Slice
@@ -51,8 +51,3 @@ def tested_or_without(engine: Engine, analysis: Analysis) -> Analysis:
     except Exception as error:
         explain(error)  # which logs it
         return replace(analysis, maps=())
-
-
-def cards_of(engine: Engine) -> list[ModelCard]:
-    """Of the models that can be asked, and of the ensemble."""
-    return [*engine.cards(), *filter(None, [engine.ensemble_card()])]

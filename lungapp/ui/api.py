@@ -11,6 +11,7 @@ import gradio as gr
 
 from lungapp import report
 from lungapp.batching import AT_ONCE
+from lungapp.engine import cards_of
 from lungapp.errors import UnreadableInput
 from lungapp.methods import DEFAULT_METHOD, METHODS
 from lungapp.reading import FORMATS, read_slice, read_study
@@ -20,7 +21,7 @@ from lungapp.series import summarise
 from lungapp.settings import Settings
 from lungapp.slices import SetAside, Study
 from lungapp.texts import joined, mark
-from lungapp.ui.answers import analysed, cards_of
+from lungapp.ui.answers import analysed
 from lungapp.ui.messages import to_gradio_error
 from lungapp.ui.uploads import Upload, hand_out
 from lungapp.ui.vault import vault

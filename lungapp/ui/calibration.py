@@ -1,39 +1,30 @@
-"""What a card says about its probabilities: how often they hold, before and after calibration, and when to abstain."""
+"""What a card promises: how often its probabilities hold, what it excludes, and how often such answers held."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import Any
 
+from lungapp.calibration import Calibration
+from lungapp.cards import ENSEMBLE, ModelCard
+from lungapp.report.answers import DECISION_WORDS
 from lungapp.texts import mark
 from lungapp.ui.charts import Line, draw_lines
-from lungapp.ui.figures import DECIMAL, PROTOCOLS, find, is_number, to_figure
+from lungapp.ui.figures import DECIMAL, PROTOCOLS, Figure, find, is_number, to_figure
 from lungapp.ui.language import say, say_html
 from lungapp.ui.tables import card as box
-from lungapp.ui.tables import facts, figure_cell, row, table
-from lungapp.ui.words import percent
+from lungapp.ui.tables import facts, row, table
+from lungapp.ui.words import capital, percent
 
 Card = dict[str, Any]
-
-SCORES = {"ece": mark("Calibration error"), "brier": mark("Brier score"), "nll": mark("Log loss")}
-
-STAGES = {"before": mark("Before calibration"), "after": mark("Calibrated")}
-
-SPLITS = {"validation": "Chosen on", "test": "Then, on test slices"}
 
 LARGEST = 160
 """Area of the largest mark of a reliability diagram, in square points; the others' are in proportion."""
 
 
 def reliability_section(title: str, card: Card) -> str:
-    """The reliability diagram: of the served weights before and after calibration, or else by cross-validation."""
-    found = {name: find(card, "calibration", stage) for stage, name in STAGES.items()}
-    where = mark("The served weights on their test slices, similar slices kept apart")
-    if _same_twice(found):
-        del found[STAGES["before"]]
-    if not any(_bins(entry) for entry in found.values()):
-        found = {name: find(card, "crossval", protocol) for protocol, (name, _) in PROTOCOLS.items()}
-        where = mark("By cross-validation")
+    """The reliability diagram, by cross-validation."""
+    found = {name: find(card, "crossval", protocol) for protocol, (name, _) in PROTOCOLS.items()}
     bins = {name: _bins(entry) for name, entry in found.items() if _bins(entry)}
     if not bins:
         return ""
@@ -43,7 +34,7 @@ def reliability_section(title: str, card: Card) -> str:
             say(name),
             [entry["confidence"] for entry in entries],
             [entry["accuracy"] for entry in entries],
-            name in (STAGES["before"], PROTOCOLS["image_level"][0]),
+            name == PROTOCOLS["image_level"][0],
             [max(12.0, LARGEST * entry["n"] / most) for entry in entries],
         )
         for name, entries in bins.items()
@@ -54,111 +45,57 @@ def reliability_section(title: str, card: Card) -> str:
     words = say("Reliability of {model}. {lines}.", model=title, lines=said)
     chart = draw_lines(words, lines, say("Probability it gave"), say("Share right"), unit=True)
     note = say_html(
-        "{where}. A model whose probabilities hold lies on the dotted line; below it is too sure of itself. Larger "
-        "marks stand for more slices.",
-        where=where,
+        "By cross-validation. A model whose probabilities hold lies on the dotted line; below it is too sure of "
+        "itself. Larger marks stand for more slices."
     )
     return box(say_html("Do its probabilities hold?"), chart, note)
 
 
-def calibration_section(title: str, card: Card) -> str:
-    """Temperature, errors of the probabilities, operating points and abstention in figures."""
-    calibration = find(card, "calibration")
-    if not isinstance(calibration, dict):
+def calibration_section(card: Card) -> str:
+    """What is excluded below which probability, and how often each kind of answer held."""
+    try:
+        calibration = ModelCard(card).calibration
+    except (KeyError, ValueError):
         return ""
-    body = _settings(calibration) + _scores(calibration) + _operating_points(calibration) + _abstention(card)
-    note = say_html("Set on validation slices only, then tried on the test slices, with similar slices kept apart.")
-    return box(say_html("Calibration and abstention"), body, note) if body else ""
+    level = percent(calibration.level)
+    note = say_html(
+        "A class is excluded below its own probability, set so that at least {level} of the slices of each class keep "
+        "theirs, on patients not seen before. It was set on {slices:,} slices in {groups:,} groups of similar ones, "
+        "which stand for patients.",
+        level=level,
+        slices=calibration.slices,
+        groups=calibration.groups,
+    )
+    excluded = {
+        say_html("{label} excluded below", label=capital(label)): escape(percent(threshold))
+        for label, threshold in calibration.thresholds.items()
+    }
+    if card["name"] != ENSEMBLE:
+        excluded[say_html("Temperature")] = f"{calibration.temperature:.2f}"
+    return box(say_html("What its answers promise"), facts(excluded) + _evidence(calibration), note)
 
 
-def _settings(calibration: Card) -> str:
-    temperature = calibration.get("temperature")
-    said = {mark("Temperature"): f"{temperature:.2f}"} if is_number(temperature) else {}
-    if "confident_above" in calibration:
-        threshold = calibration["confident_above"]
-        sure = is_number(threshold) and threshold < 1
-        named = mark("Called confident")
-        said[named] = say("never: validation did not bear it out")
-        if sure:
-            said[named] = say("from {threshold}", threshold=percent(threshold))
-    if is_number(calibration.get("target_accuracy")):
-        said[mark("Aim for confident answers")] = say("{share} right", share=percent(calibration["target_accuracy"]))
-    return facts({say_html(name): escape(text) for name, text in said.items()})
+HELD = {
+    "malignant": mark("{share} were malignant"),
+    "not_malignant": mark("{share} were not malignant"),
+    "undecided": mark("{share} were malignant"),
+}
 
 
-def _scores(calibration: Card) -> str:
+def _evidence(calibration: Calibration) -> str:
+    """How often answers held, by decision and malignant probability; a sentence where that was not measured."""
+    if not calibration.evidence:
+        return f"<p>{say_html('How often its answers held was not measured.')}</p>"
     rows = []
-    for metric, name in SCORES.items():
-        figures = [to_figure(find(calibration, stage, metric)) for stage in STAGES]
-        if any(figures):
-            rows.append(row(say_html(name), [figure_cell(figure, metric) for figure in figures]))
-    caption = say_html("Errors of the probabilities, lower is better")
-    return table([say_html(stage) for stage in STAGES.values()], rows, caption, shown=True) if rows else ""
-
-
-def _operating_points(calibration: Card) -> str:
-    points = calibration.get("operating_points")
-    rows = []
-    for name, point in points.items() if isinstance(points, dict) else ():
-        threshold = find(point, "threshold")
-        shown = say_html("malignant never")
-        if is_number(threshold) and threshold <= 1:
-            shown = say_html("malignant from {threshold:.3f}", threshold=threshold)
-        head = f"{escape(_point_name(str(name)))}<small>{shown}</small>"
-        rows.append(row(head, [_rates(find(point, split)) for split in ("validation", "test")]))
-    heads = [say_html("Validation"), say_html("Test")]
-    caption = say_html("Operating points for malignant: sensitivity and specificity they give")
-    return table(heads, rows, caption, shown=True) if rows else ""
-
-
-POINTS = {"sensitivity": mark("Sensitivity {share} %"), "specificity": mark("Specificity {share} %")}
-RATES = {"sensitivity": mark("sensitivity"), "specificity": mark("specificity")}
-
-
-def _point_name(code: str) -> str:
-    """Words for a point's code: `sensitivity_95` is "Sensitivity 95 %"."""
-    word, _, share = code.partition("_")
-    if not share.isdecimal() or word not in POINTS:
-        return code.replace("_", " ").capitalize()
-    return say(POINTS[word], share=share)
-
-
-def _rates(rates: Any) -> str:
-    figures = {name: to_figure(find(rates, name)) for name in RATES}
-    said = [f"{figure.show()}<small>{say_html(RATES[name])}</small>" for name, figure in figures.items() if figure]
-    return "".join(said) or say_html("not measured")
-
-
-def _abstention(card: Card) -> str:
-    places = {say_html("On the test slices"): find(card, "calibration", "test")}
-    for protocol, (name, _) in PROTOCOLS.items():
-        places[say_html("By cross-validation, {how}", how=say(name).lower())] = find(
-            card, "crossval", protocol, "selective"
-        )
-    rows = []
-    for place, counts in places.items():
-        n = {kind: find(counts, kind, "n") for kind in ("confident", "uncertain")}
-        if all(is_number(count) for count in n.values()) and sum(n.values()):
-            cells = [_kept(counts[kind], sum(n.values())) for kind in n]
-            rows.append(row(place, cells))
-    heads = [say_html("Confident"), say_html("Uncertain")]
-    caption = say_html("Abstention: share of slices, and how many of them were right")
-    return table(heads, rows, caption, shown=True) if rows else ""
-
-
-def _kept(counts: dict[str, Any], total: int) -> str:
-    n, right = counts["n"], counts.get("right")
-    share = percent(n / total).replace(" ", "&nbsp;")
-    said = say("{n:,} of {total:,} ({share})", n=n, total=total, share=share)
-    if n and is_number(right):
-        shown = say_html("{right:,} right ({share})", right=right, share=percent(right / n))
-        said += f"<small>{shown}</small>"
-    return said
-
-
-def _same_twice(found: dict[str, Any]) -> bool:
-    before, after = (_bins(entry) for entry in found.values())
-    return bool(after) and before == after
+    for item in calibration.evidence:
+        where = say("malignant from {low} to {high}", low=percent(item.low), high=percent(item.high))
+        figure = Figure(item.right, item.interval)
+        held = say_html(HELD[item.decision], share=figure.show())
+        head = f"{say_html(DECISION_WORDS[item.decision])}<small>{escape(where)}</small>"
+        sizes = f"{item.slices:,}<small>{item.groups:,}</small>"
+        rows.append(row(head, [f"{held}<small>{figure.show_interval(short=True)}</small>", sizes]))
+    heads = [say_html("Held, with its 95 % interval"), say_html("Slices, and groups of similar ones")]
+    return table(heads, rows, say_html("How its answers went on slices it had not seen"), shown=True)
 
 
 def _bins(entry: Any) -> list[dict[str, Any]]:

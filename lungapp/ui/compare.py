@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
+from lungapp.calibration import Calibration
 from lungapp.registry import get_spec
-from lungapp.report.facts import STATUS
+from lungapp.report.answers import HEADLINES, answer_in_words
 from lungapp.results import Analysis, Prediction
 from lungapp.ui import words
-from lungapp.ui.figures import held_out
 from lungapp.ui.language import say, say_html
-from lungapp.ui.models import Records
+
+Known = Mapping[str, Calibration | None]
+"""What applies to each model's answer (`lungapp.report.facts.calibrations`)."""
 
 
 def agreement(analysis: Analysis) -> str:
@@ -21,11 +24,11 @@ def agreement(analysis: Analysis) -> str:
     return f'<p class="la-flag {kind}" role="note">{escape(words.agreement(analysis.predictions))}</p>'
 
 
-def each_model(analysis: Analysis, records: Records) -> str:
-    """Class, status, probabilities and record of every model; empty where only one was asked."""
+def each_model(analysis: Analysis, known: Known) -> str:
+    """Answer, what stands behind it and probabilities of every model; empty where only one was asked."""
     if analysis.ensemble is None:
         return ""
-    shown = "".join(_model(item, records, analysis.overridden) for item in analysis.predictions)
+    shown = "".join(_model(item, known, analysis.overridden) for item in analysis.predictions)
     return f'<div><h3 class="la-heading">{say_html(words.EACH_MODEL)}</h3><div class="la-each">{shown}</div></div>'
 
 
@@ -40,16 +43,21 @@ def bars(prediction: Prediction, name: str = "") -> str:
     return f'<ul class="la-bars" aria-label="{escape(name or say(words.PROBABILITIES))}">{rows}</ul>'
 
 
-def chip(prediction: Prediction) -> str:
-    """The status as a word on its colour."""
-    return f'<span class="la-chip la-is-{prediction.status}">{say_html(STATUS[prediction.status])}</span>'
+def kind_of(prediction: Prediction) -> str:
+    """Which of the style sheet's colours an answer has."""
+    return "undecided" if prediction.decision == "undecided" else "decided"
 
 
-def _model(prediction: Prediction, records: Records, overridden: bool) -> str:
+def sentences(prediction: Prediction, known: Known, overridden: bool) -> str:
+    """What cannot be excluded, and what stands behind the answer; a paragraph each."""
+    said = answer_in_words(prediction, known.get(prediction.model), overridden)
+    return "".join(f"<p>{say_html(text)}</p>" for text in said)
+
+
+def _model(prediction: Prediction, known: Known, overridden: bool) -> str:
     title = get_spec(prediction.model).title
-    record = "" if overridden else escape(held_out(records.get(prediction.model), prediction.probability))
+    shown = bars(prediction, say("{model}: probability of each class", model=title))
     return (
-        f"<section><h4>{escape(title)}</h4><p><strong>{escape(words.capital(prediction.label))}</strong> "
-        f"{chip(prediction)}</p>{bars(prediction, say('{model}: probability of each class', model=title))}"
-        f"{f'<p>{record}</p>' if record else ''}</section>"
+        f"<section><h4>{escape(title)}</h4><p><strong>{say_html(HEADLINES[prediction.decision])}</strong></p>"
+        f"{shown}{sentences(prediction, known, overridden)}</section>"
     )

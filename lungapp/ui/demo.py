@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -15,12 +16,13 @@ from lungapp.locale import LANGUAGES
 from lungapp.report import NOTICE
 from lungapp.settings import Settings
 from lungapp.texts import mark
+from lungapp.ui import shelf
 from lungapp.ui.about import build_about_tab
 from lungapp.ui.analyse import build_analyse_tab
 from lungapp.ui.api import build_api
 from lungapp.ui.language import PARAMETER, current, say, say_html
-from lungapp.ui.models import Records, build_models_tab
-from lungapp.ui.performance import build_performance_tab
+from lungapp.ui.models import Records, all_models, build_models_tab
+from lungapp.ui.performance import build_performance_tab, overview
 from lungapp.ui.series import ANALYSIS_TAB, build_series_tab
 from lungapp.ui.translated import Page, composed
 
@@ -34,6 +36,8 @@ SWEEP_SECONDS, KEEP_SECONDS = 60, 600
 
 CONCURRENCY, QUEUE_LENGTH = 2, 64
 """How many requests of a kind run at a time, and how many may wait; the page shows each its place."""
+
+ONE_DATASET = mark("The models learnt from one small dataset.")
 
 DEFAULTS = Settings()
 
@@ -50,9 +54,10 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
     examples : folder with slices to click on.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # of its record of requests, which nobody looks at
+    shelf.results.budget, shelf.files.budget = settings.max_kept_memory, settings.max_kept_files
     records = _read_records(engine)
     with Page(title="LungApp", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as demo:
-        gr.HTML(composed(header), elem_id="la-header")
+        gr.HTML(composed(partial(header, login=bool(settings.users))), elem_id="la-header")
         gr.HTML(composed(notice), elem_id="la-notice")
         with gr.Tabs() as tabs:
             with gr.Tab(mark("Analysis"), id=ANALYSIS_TAB):
@@ -69,8 +74,8 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
     return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CONCURRENCY)
 
 
-def header() -> str:
-    """The page's name, what it does, and the switch between its languages."""
+def header(login: bool = False) -> str:
+    """The page's name, what it does, the switch between its languages, and the way out where there is a ``login``."""
     links = "".join(
         f'<li><a href="?{PARAMETER}={code}" lang="{code}" hreflang="{code}"'
         f"{' aria-current=true' if code == current() else ''}>{name}</a></li>"
@@ -78,22 +83,36 @@ def header() -> str:
     )
     told = say("Scores a chest CT slice as normal, benign or malignant, and shows where the model looked.")
     warning = say_html("Choosing a language loads the page anew: a file that is open is closed.")
+    log_out = f'<form method="post" action="./logout"><button>{say_html("Log out")}</button></form>' if login else ""
     return (
-        f'<header class="la-header"><div><h1>LungApp</h1><p>{escape(told)}</p></div>'
+        f'<header class="la-header"><div><h1>LungApp</h1><p>{escape(told)}</p></div>{log_out}'
         f'<nav class="la-languages" aria-label="{say_html("Language")}" title="{warning}">'
         f"<ul>{links}</ul></nav></header>"
     )
 
 
 def notice() -> str:
-    return f'<p class="la-notice" role="note">{say_html(NOTICE)}</p>'
+    """The standing warning, said here alone."""
+    return f'<p class="la-notice" role="note">{say_html(NOTICE)} {say_html(ONE_DATASET)}</p>'
 
 
 def _read_records(engine: Engine) -> Records:
     """The cards' data by model name, the ensemble's among them; a page without figures is better than no page."""
     try:
         ensemble = engine.ensemble_card()
-        return {card.name: card.data for card in (*engine.cards(), *([ensemble] if ensemble else []))}
+        cards = [*engine.cards(), *([ensemble] if ensemble else [])]
     except LungAppError as error:
         logger.warning("No model cards: %s", error)
         return {}
+    return {card.name: card.data for card in cards if _can_be_shown(card.name, card.data)}
+
+
+def _can_be_shown(name: str, card: dict[str, Any]) -> bool:
+    """Whether the page can be built with a card; one that is damaged is left out alone."""
+    try:
+        all_models({name: card})
+        overview({name: card})
+    except Exception as error:
+        logger.warning("The card of %s is damaged: %s", name, type(error).__name__)
+        return False
+    return True

@@ -23,6 +23,7 @@ from lungapp.cards import ModelCard
 from lungapp.report import facts
 from lungapp.results import Analysis
 from lungapp.texts import mark
+from lungapp.ui import shelf
 from lungapp.ui.language import say_html
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records
@@ -47,13 +48,25 @@ SAVE = """(html) => {
 """Hands the file in the link over as a download; a data URI alone is refused by some browsers on phones."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Ready:
-    """An analysis with its time and its new identifiers, so that all files made of it agree."""
+    """An analysis with its time and its new identifiers, so that all files made of it agree, until it is let go."""
 
     analysis: Analysis
     created: datetime = field(default_factory=facts.now)
     ids: report.Ids = field(default_factory=report.Ids)
+    is_gone: bool = False
+
+    def __post_init__(self) -> None:
+        shelf.results.put(self, _bytes_of(self.analysis))
+
+    def let_go(self) -> None:
+        self.is_gone = True
+        del self.analysis
+
+
+def _bytes_of(analysis: Analysis) -> int:
+    return analysis.slice.pixels.nbytes + sum(one.values.nbytes for one in analysis.maps)
 
 
 @dataclass(frozen=True)
@@ -172,8 +185,9 @@ def build_downloads(records: Records) -> Downloads:
 
 def link_to(form: Form, ready: Any, cards: Sequence[ModelCard], gone: str = GONE) -> str:
     """The file made of ``ready`` as a link that holds it, or why there is none, as HTML."""
-    if ready is None:
+    if ready is None or ready.is_gone:
         return f'<p role="alert">{say_html(gone)}</p>'
+    shelf.results.use(ready)
     try:
         data = base64.b64encode(form.make(ready, cards)).decode("ascii")
     except Exception as error:  # the page must live on

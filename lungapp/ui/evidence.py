@@ -216,7 +216,7 @@ PIECES: dict[str, Callable[[str, Card], str]] = {
     mark("confusion matrices"): confusion_section,
     mark("ROC curve"): roc_section,
     mark("reliability"): reliability_section,
-    mark("calibration"): calibration_section,
+    mark("calibration"): lambda title, card: calibration_section(card),
     mark("training curves"): history_section,
     mark("shortcut audit"): audit_section,
 }

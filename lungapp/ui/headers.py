@@ -31,9 +31,6 @@ HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin-allow-popups"),
 )
 
-KEPT = ("/assets/", "/static/", "/favicon.ico")
-"""What a browser may keep; everything else may show a patient's slice."""
-
 
 class Headers:
     """ASGI middleware that sets them, in place of what was set before."""
@@ -45,7 +42,8 @@ class Headers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        ours = HEADERS if scope["path"].startswith(KEPT) else (*HEADERS, (b"cache-control", b"no-store"))
+        rule = scope["lungapp.rule"]
+        ours = HEADERS if rule and rule.cacheable else (*HEADERS, (b"cache-control", b"no-store"))
         names = {name for name, _ in ours}
 
         async def with_headers(message: Message) -> None:

@@ -65,6 +65,8 @@ class Opened:
 
     def read(self, number: int) -> Slice:
         """Slice ``number``, from 1; one that is not there becomes the nearest."""
+        if self.upload:
+            self.upload.use()
         return self.entries[min(max(1, int(number)), len(self.entries)) - 1].read()
 
 

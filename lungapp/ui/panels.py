@@ -6,14 +6,14 @@ from html import escape
 
 import numpy as np
 
-from lungapp.cards import ENSEMBLE
+from lungapp.cards import ENSEMBLE, ModelCard
 from lungapp.reading import FORMATS
 from lungapp.registry import get_spec
-from lungapp.report.facts import STATUS
+from lungapp.report.answers import HEADLINES, also_to_know
+from lungapp.report.facts import UNSCORED, calibrations, spoken
 from lungapp.results import Analysis, QualityReport
 from lungapp.texts import mark
 from lungapp.ui import compare, words
-from lungapp.ui.figures import find, held_out
 from lungapp.ui.language import say, say_html
 from lungapp.ui.models import Records
 from lungapp.ui.viewer import image
@@ -29,7 +29,7 @@ def empty() -> str:
 def _invitation() -> str:
     return say(
         "Upload axial chest CT as {formats}, one file or many, or a ZIP of them; or pick an example. The answer "
-        "appears here: the predicted class with its probabilities, and where the model looked.",
+        "appears here: what can be said of it with the probabilities, and where the model looked.",
         formats=FORMATS,
     )
 
@@ -61,38 +61,29 @@ def failure(message: str, advice: str) -> str:
 
 
 def answer(analysis: Analysis, records: Records) -> str:
-    """Class, status, probabilities and findings; where all models were asked, each one's under their mean.
+    """What is decided, what stands behind it, probabilities and findings; each model's under their mean.
 
     ``records`` holds the cards' data by model name, the ensemble's among them.
     """
     prediction = analysis.prediction
-    card = records.get(prediction.model) if prediction else None
-    word = say_html(STATUS[analysis.status])
-    sentence = escape(words.status(analysis.status, find(card or {}, "calibration") or {}))
     if prediction is None:
-        return _card("rejected", f"<div><h2>{word}</h2><p>{sentence}</p></div>{_findings(analysis.quality)}")
-    if analysis.overridden:
-        sentence = say_html(words.NO_RELIANCE)
-    model = mark("The mean of all models") if prediction.model == ENSEMBLE else get_spec(prediction.model).title
-    given = say(
-        "{model} gives this slice a probability of {share} for {label}.",
-        model=model,
-        share=words.percent(prediction.probability),
-        label=prediction.label,
-    )
+        head = f"<div><h2>{say_html(UNSCORED['rejected'])}</h2><p>{say_html(words.REJECTED)}</p></div>"
+        return _card("rejected", head + _findings(analysis.quality))
+    model = mark("the mean of all models") if prediction.model == ENSEMBLE else get_spec(prediction.model).title
+    known = calibrations(analysis, [ModelCard(data) for data in records.values()])
+    said = compare.sentences(prediction, known, analysis.overridden)
+    also = "".join(f"<p>{say_html(text)}</p>" for text in also_to_know(spoken(analysis)))
     head = (
-        f'<p class="la-eyebrow">{say_html("Predicted class")}</p><h2>{escape(words.capital(prediction.label))}'
-        f" {compare.chip(prediction)}</h2><p>{escape(given)} {sentence}</p>"
+        f'<p class="la-eyebrow">{say_html(words.ANSWER_OF, model=model)}</p>'
+        f"<h2>{say_html(HEADLINES[prediction.decision])}</h2>{said}{also}"
     )
     if analysis.overridden:
         head = f'<p class="la-insisted" role="alert">{say_html(words.OVERRIDDEN)}</p>{head}'
-    record = "" if analysis.overridden else escape(held_out(card, prediction.probability))
-    record = f'<p class="la-record"><strong>{say_html("How far to trust it.")}</strong> {record}</p>' if record else ""
     body = (
         f'<div class="la-two"><div>{head}</div>{compare.bars(prediction)}</div>{compare.agreement(analysis)}'
-        f"{_findings(analysis.quality)}{record}{compare.each_model(analysis, records)}"
+        f"{_findings(analysis.quality)}{compare.each_model(analysis, known)}"
     )
-    return _card(analysis.status, body)
+    return _card(compare.kind_of(prediction), body)
 
 
 def background(analysis: Analysis, notes: tuple[str, ...] = ()) -> str:

@@ -13,6 +13,7 @@ from lungapp.texts import mark
 from lungapp.ui.evidence import how_run, model_evidence
 from lungapp.ui.figures import METRICS, PROTOCOLS, SOURCES, find, read_figure
 from lungapp.ui.language import current, say, say_html, unbroken
+from lungapp.ui.messages import explain
 from lungapp.ui.models import Records, titles
 from lungapp.ui.tables import card as box
 from lungapp.ui.tables import figure_cell, row, table
@@ -61,7 +62,14 @@ def build_performance_tab(records: Records, default: str, tab: gr.Tab) -> None:
 def drawer(records: Records) -> Callable[[str], str]:
     """What gives a model's evidence by its name: drawn when it is first looked at in a language, and kept."""
     names = titles(records)
-    draw = functools.cache(lambda name, language: unbroken(model_evidence(names[name], records[name])))
+
+    @functools.cache
+    def draw(name: str, language: str) -> str:
+        try:
+            return unbroken(model_evidence(names[name], records[name]))
+        except Exception as error:  # figures that are damaged
+            return f'<p role="alert">{escape(explain(error))}</p>'
+
     return lambda name: draw(name, current())
 
 

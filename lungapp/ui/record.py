@@ -6,19 +6,16 @@ long it took.
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lungapp.errors import LungAppError
 from lungapp.registry import MODELS
+from lungapp.ui.faults import keep_words_out
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -27,31 +24,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lungapp.record")
 
-ROUTES = re.compile(
-    r"/(gradio_api/(upload|file|heartbeat|cancel|reset|info|queue/(join|data|status)|call|run|upload_progress)"
-    r"|api/analyse|config|health|login|logout|theme\.css|manifest\.json|favicon\.ico|assets|static)\b"
-)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What a line may say of a request's method, which is any word that a client chose."""
+
 MODEL_NAMES = {spec.name for spec in MODELS} | {"all"}
 
 
-class Line(logging.Formatter):
-    """One record as one line of JSON."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        told = getattr(record, "told", None) or {"event": "message", "text": record.getMessage()}
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return json.dumps({"time": moment, "level": record.levelname.lower(), **told})
-
-
 def start_log(kind: str, stream: Any = None) -> None:
-    """Write the application's own records as JSON lines to ``stream``, the error output; "off" leaves all as it is."""
-    if kind == "off":
-        return
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(Line())
-    ours = logging.getLogger("lungapp")
-    ours.handlers, ours.propagate = [handler], False
-    ours.setLevel(logging.INFO)
+    """Write the application's own records as JSON lines to ``stream``, the error output; of faults no words, and with
+    "off" nothing but faults.
+    """
+    keep_words_out(stream)
+    logging.getLogger("lungapp").setLevel(logging.WARNING if kind == "off" else logging.INFO)
 
 
 def tell(event: str, **facts: Any) -> None:
@@ -120,13 +104,14 @@ class Requests:
         try:
             await self._app(scope, receive, noting)
         finally:
-            tell("request", method=scope["method"], route=route_of(scope["path"]), status=status, **_ms(start))
-
-
-def route_of(path: str) -> str:
-    """The route of ``path`` without anything that a visitor chose."""
-    found = ROUTES.match(path)
-    return "/" if path == "/" else found[0] if found else "other"
+            rule, method = scope["lungapp.rule"], scope["method"]
+            tell(
+                "request",
+                method=method if method in METHODS else "other",
+                route=rule.name if rule else "other",
+                status=status,
+                **_ms(start),
+            )
 
 
 def _ms(start: float) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from lungapp.report import facts
 from lungapp.results import SeriesAnalysis
 from lungapp.settings import Settings
 from lungapp.texts import mark
-from lungapp.ui import panels
+from lungapp.ui import panels, shelf
 from lungapp.ui import series_panels as shown
 from lungapp.ui.analyse import MEMORY_SECONDS, OTHER_FILE, Desk, is_warming, offered
 from lungapp.ui.downloads import SAVE, Form, link_to
@@ -44,7 +44,7 @@ GONE = mark("This series is no longer in memory. Please analyse it again.")
 TRY_AGAIN = mark("The files were read. You can pick another model, or try again.")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Ready:
     """What can be taken away and opened: a run's result, overlays as PNG by slice, and when it was made."""
 
@@ -52,6 +52,15 @@ class Ready:
     overlays: dict[int, bytes]
     opened: Opened
     created: datetime = field(default_factory=facts.now)
+    is_gone: bool = False
+
+    def __post_init__(self) -> None:
+        pictures = (row.thumbnail for row in self.series.rows if row.thumbnail is not None)
+        shelf.results.put(self, sum(map(len, self.overlays.values())) + sum(picture.nbytes for picture in pictures))
+
+    def let_go(self) -> None:
+        self.is_gone, self.overlays = True, {}
+        self.series = replace(self.series, rows=())
 
 
 FORMS = (
@@ -235,7 +244,7 @@ def _opener(desk: Desk) -> Callable[..., tuple[Any, ...]]:
 
     def open_slice(ready: Ready | None, old: Opened | None, event: gr.EventData) -> tuple[Any, ...]:
         number = getattr(event, "slice", None)
-        if ready is None or not isinstance(number, int):
+        if ready is None or ready.is_gone or not isinstance(number, int):
             return gr.skip(), *(gr.skip() for _ in desk.outputs)
         close(old)
         return gr.update(selected=ANALYSIS_TAB), *desk.lay(ready.opened.lend(number), ready.series.model)

@@ -9,12 +9,14 @@ import numpy as np
 
 from lungapp.reading import FORMATS
 from lungapp.rendering import render_grey, render_heat, shrink
-from lungapp.report.facts import NOTICE, STATE, aggregate_in_words, title_of
+from lungapp.report.answers import DECISION_WORDS, series_headline, series_in_words
+from lungapp.report.facts import UNSCORED, title_of
 from lungapp.results import Analysis, SeriesAnalysis, SeriesRow
 from lungapp.texts import mark, plural
 from lungapp.ui import charts, words
 from lungapp.ui.language import say, say_html
 from lungapp.ui.panels import waiting_for_models
+from lungapp.ui.series_table import NOT_COUNTED, short_answer
 from lungapp.ui.viewer import image
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def progress(done: int, total: int, warming: bool = False) -> str:
 
 
 def summary(series: SeriesAnalysis, notes: tuple[str, ...] = ()) -> str:
-    """The aggregate with what it is and is not, counts, and whether the run was cancelled."""
+    """What the slices say together, what that is and is not, counts, and whether the run was cancelled."""
     found = series.aggregate
     parts = []
     if series.cancelled:
@@ -85,54 +87,29 @@ def summary(series: SeriesAnalysis, notes: tuple[str, ...] = ()) -> str:
         )
         parts.append(f'<p class="la-insisted" role="alert">{done}</p>')
     together = say_html("All slices together, {model}", model=title_of(series.model))
-    parts.append(f'<div><p class="la-eyebrow">{together}</p>')
-    if found.value is None:
-        parts.append(
-            f"<h2>{say_html('No mean of {window} slices', window=found.window)}</h2>"
-            f"<p>{say_html('Fewer than {window} slices were scored.', window=found.window)}</p>"
-        )
-    else:
-        first, last = found.slices[0], found.slices[-1]
-        parts.append(
-            f"<h2>{_headline(found.window, found.value)}</h2>"
-            f"<p>{say_html('Slices {first} to {last}.', first=first, last=last)}"
-        )
-        if found.maximum is not None:
-            highest = say_html(
-                "The highest single slice is {number} with {share}.",
-                number=found.maximum_slice,
-                share=words.percent(found.maximum),
-            )
-            parts.append(f" {highest}")
-        parts.append("</p>")
-    parts.append(f"</div>{_caveats(series)}{_counts(series)}")
+    said = " ".join(map(say_html, series_in_words(found)))
+    parts.append(
+        f'<div><p class="la-eyebrow">{together}</p><h2>{say_html(series_headline(found))}</h2></div>'
+        f'<p class="la-caveat"><strong>{say_html("What this answer is.")}</strong> {said}</p>{_counts(series)}'
+    )
     told = "".join(f"<li>{say_html(note)}</li>" for note in notes)
     parts.append(f'<ul class="la-notes">{told}</ul>' if told else "")
-    return f'<section class="la-card la-uncertain">{"".join(parts)}</section>'
-
-
-def _headline(window: int, value: float) -> str:
-    return say_html(
-        "Malignant, highest mean of {window} neighbouring slices: {share}", window=window, share=words.percent(value)
-    )
-
-
-def _caveats(series: SeriesAnalysis) -> str:
-    said = " ".join(map(say_html, (*aggregate_in_words(series.aggregate), NOTICE)))
-    return f'<p class="la-caveat"><strong>{say_html("What this number is.")}</strong> {said}</p>'
+    kind = "undecided" if found.decision == "undecided" else "decided"
+    return f'<section class="la-card la-{kind}">{"".join(parts)}</section>'
 
 
 def _counts(series: SeriesAnalysis) -> str:
     found = series.aggregate
-    # The count after the class, for in some languages a class after its count would have to agree with it.
-    counted = (say("{name}: {said}", name=label, said=str(count)) for label, count in found.labels.items())
-    classes = say(", ").join(one.replace(" ", "\N{NO-BREAK SPACE}") for one in counted)
-    states = say(", ").join(f"{count} {say(STATE[state]).lower()}" for state, count in found.states.items() if count)
+    # The count after the words, for in some languages they would have to agree with one before them.
+    answers = {DECISION_WORDS[decision]: count for decision, count in found.decisions.items()}
+    others = {NOT_COUNTED: sum(row.prediction is not None for row in series.rows) - found.counted}
+    others |= {word: found.states[state] for state, word in UNSCORED.items()}
+    counted = [say("{name}: {said}", name=name, said=str(count)) for name, count in answers.items()]
+    counted += [say("{name}: {said}", name=name, said=str(count)) for name, count in others.items() if count]
     pace = say("{pace:.1f} slices a second", pace=len(series.rows) / series.seconds) if series.seconds else ""
-    slices = say(plural("{n} slice", "{n} slices", len(series.rows)))
     facts = {
-        mark("Slices"): say("{name}: {said}", name=slices, said=states) if states else slices,
-        mark("Predicted class"): classes,
+        mark("Slices"): str(len(series.rows)),
+        mark("Answers"): say(", ").join(one.replace(" ", "\N{NO-BREAK SPACE}") for one in counted),
         mark("Speed"): pace,
     }
     rows = "".join(f"<dt>{say_html(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
@@ -140,27 +117,30 @@ def _counts(series: SeriesAnalysis) -> str:
 
 
 def chart(series: SeriesAnalysis) -> str:
-    """The probability of malignant along the patient, slices that were not scored marked as such."""
+    """The probability of malignant along the patient; slices that do not count, or were not scored, marked as such."""
     rows = series.rows
     if not any(row.prediction for row in rows):
         return ""
     in_mm = all(row.position is not None for row in rows)
     places = {row.number: float(row.position or 0.0) if in_mm else float(row.number) for row in rows}
-    scored = [(places[row.number], np.nan if row.malignant is None else row.malignant) for row in rows]
+    counted = [(places[row.number], row.malignant if row.counted else np.nan) for row in rows]
+    doubtful = [(places[row.number], row.malignant) for row in rows if row.prediction and not row.counted]
     missing = [places[row.number] for row in rows if row.malignant is None]
-    window = [places[number] for number in series.aggregate.slices]
 
     def fill(figure: Figure) -> None:
         axes = figure.subplots()
-        if window:
-            label = say("Highest mean of {window}", window=series.aggregate.window)
-            axes.axvspan(min(window), max(window), color=charts.FAINT, linewidth=3, label=label)
-        x, y = zip(*scored, strict=True)
-        size = 14 if len(rows) < 80 else 5
-        axes.plot(x, y, color=charts.FIRST, linewidth=1.4, marker="o", markersize=size**0.5, label=say("Malignant"))
+        for place, (first, last) in enumerate(series.aggregate.runs):
+            label = "" if place else say("Decided malignant")  # in the legend once
+            axes.axvspan(places[first], places[last], color=charts.FAINT, linewidth=3, label=label)
+        size = (14 if len(rows) < 80 else 5) ** 0.5
+        line: dict[str, Any] = {"color": charts.FIRST, "marker": "o", "markersize": size}
+        axes.plot(*zip(*counted, strict=True), **line, linewidth=1.4, label=say("Malignant"))
+        if doubtful:
+            hollow = line | {"linestyle": "none", "markerfacecolor": charts.GROUND}
+            axes.plot(*zip(*doubtful, strict=True), **hollow, label=say(NOT_COUNTED))
         if missing:
             style: dict[str, Any] = {"color": charts.SECOND, "marker": "x", "linestyle": "none", "markersize": 5}
-            axes.plot(missing, [0.0] * len(missing), **style, label=say("Not scored"), clip_on=False, zorder=4)
+            axes.plot(missing, [0.0] * len(missing), **style, label=say(UNSCORED["rejected"]), clip_on=False, zorder=4)
         along = say("Slice, in the order they came in")
         if in_mm:
             along = say("Position along the patient, feet to head (mm)")
@@ -179,20 +159,24 @@ def chart(series: SeriesAnalysis) -> str:
 
 def in_words(series: SeriesAnalysis) -> str:
     """The chart's result for readers who do not see it."""
-    found = [(row.malignant, row.number) for row in series.rows if row.malignant is not None]
-    (low, at_low), (high, at_high) = min(found), max(found)
-    without = len(series.rows) - len(found)
-    said = say(
-        "The probability of malignant is lowest at slice {at_low} with {low} and highest at slice {at_high} with "
-        "{high}.",
-        at_low=at_low,
-        low=words.percent(low),
-        at_high=at_high,
-        high=words.percent(high),
-    )
-    if not without:
-        return said
-    return f"{said} {say('Not scored: {count} of {total} slices.', count=without, total=len(series.rows))}"
+    counted = [(row.malignant or 0.0, row.number) for row in series.rows if row.counted]
+    without = len(series.rows) - len(counted)
+    said = []
+    if counted:
+        (low, at_low), (high, at_high) = min(counted), max(counted)
+        said.append(
+            say(
+                "The probability of malignant is lowest at slice {at_low} with {low} and highest at slice {at_high} "
+                "with {high}.",
+                at_low=at_low,
+                low=words.percent(low),
+                at_high=at_high,
+                high=words.percent(high),
+            )
+        )
+    if without:
+        said.append(say("Not counted: {count} of {total} slices.", count=without, total=len(series.rows)))
+    return " ".join(said)
 
 
 def most_suspicious(found: list[tuple[SeriesRow, Analysis]]) -> str:
@@ -200,7 +184,7 @@ def most_suspicious(found: list[tuple[SeriesRow, Analysis]]) -> str:
     if not found:
         return ""
     told = say_html(
-        "The highest probabilities of malignant among the scored slices, whether high or low. Colour shows what the "
+        "The highest probabilities of malignant among the counted slices, whether high or low. Colour shows what the "
         "model weighed for malignant; it does not outline a lesion."
     )
     figures = "".join(_suspicious(row, analysis) for row, analysis in found)
@@ -250,31 +234,19 @@ def _order(series: SeriesAnalysis) -> str:
 def _thumbnail(row: SeriesRow) -> str:
     name = say_html("Slice {number}", number=row.number)
     if row.thumbnail is None:
-        return f'<div class="la-none"><span></span><strong>{name}</strong>{say_html(STATE[row.state])}</div>'
+        return f'<div class="la-none"><span></span><strong>{name}</strong>{say_html(UNSCORED["failed"])}</div>'
     picture = image(np.repeat(row.thumbnail[..., None], 3, axis=2), "")
+    kind = "" if row.counted else ' class="la-uncounted"'
     return (
-        f'<button type="button" data-slice="{row.number}" class="la-row-{row.state}">{picture}'
-        f"<strong>{name}</strong>{escape(_short(row))}</button>"
+        f'<button type="button" data-slice="{row.number}"{kind}>{picture}'
+        f"<strong>{name}</strong>{escape(short_answer(row))}</button>"
     )
-
-
-def _short(row: SeriesRow) -> str:
-    if row.prediction is None:
-        return say(STATE[row.state])
-    return f"{words.capital(row.prediction.label)} {words.percent(row.prediction.probability)}"
 
 
 def result(row: SeriesRow) -> str:
-    """A row's result in words: the probability of malignant, the class, and how far to rely on it."""
-    if row.prediction is None:
-        return say(STATE[row.state])
-    malignant = words.percent(row.malignant or 0.0)
-    return say(
-        "Malignant {share}. Predicted {label}, {status}",
-        share=malignant,
-        label=row.prediction.label,
-        status=say(STATE[row.state]).lower(),
-    )
+    """A scored row's result in words: the probability of malignant, and what is decided."""
+    share = words.percent(row.malignant or 0.0)
+    return say("{answer}. Probability of malignant {share}", answer=short_answer(row), share=share)
 
 
 def _place(row: SeriesRow) -> str:

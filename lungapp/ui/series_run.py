@@ -56,6 +56,8 @@ def run_series(engine: Engine, session: Session, place: int, model: str) -> Iter
     """
     session.stop.clear()
     opened = session.opened.pick(place)
+    if opened.upload:
+        opened.upload.use()
     started, told, rows = time.perf_counter(), 0.0, []
     stream = engine.analyse_series(opened.entries, model)
     try:

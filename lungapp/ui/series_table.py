@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 
 from lungapp.registry import LABELS
-from lungapp.report.facts import STATE
+from lungapp.report.answers import DECISION_WORDS
+from lungapp.report.facts import UNSCORED
 from lungapp.results import SeriesAnalysis, SeriesRow
-from lungapp.texts import mark
+from lungapp.texts import listed, mark
 from lungapp.ui.language import say, say_html
-from lungapp.ui.words import capital
 
 SORT_AND_OPEN = """element.addEventListener('click', (event) => {
     const head = event.target.closest('th[aria-sort]');
@@ -35,9 +35,20 @@ SORT_AND_OPEN = """element.addEventListener('click', (event) => {
 OTHERS = tuple(label for label in LABELS if label != "malignant")
 
 HEADS = (
-    mark("Slice"), mark("Malignant (%)"), mark("Class"), mark("Status"), mark("Position (mm)"), mark("Normal (%)"),
+    mark("Slice"), mark("Malignant (%)"), mark("Answer"), mark("Position (mm)"), mark("Normal (%)"),
     mark("Benign (%)"), mark("What to know"),
 )  # fmt: skip
+
+
+NOT_COUNTED = mark("Not counted")
+
+
+def short_answer(row: SeriesRow) -> str:
+    """What a row comes to in a word or two, and whether it counts."""
+    if row.prediction is None or row.decision is None:
+        return say(UNSCORED["failed" if row.error else "rejected"])
+    answer = DECISION_WORDS[row.decision]
+    return say(answer) if row.counted else say("{name}: {said}", name=NOT_COUNTED, said=answer)
 
 
 def table(series: SeriesAnalysis) -> str:
@@ -62,17 +73,17 @@ def _row(row: SeriesRow) -> str:
     known = say(row.error) if row.error else " ".join(say(finding.message) for finding in row.quality.findings)
     cells = (
         _share(scores, "malignant"),
-        _text(capital(row.prediction.label) if row.prediction else ""),
-        _text(say(STATE[row.state])),
+        _answer(row),
         _number(row.position),
         *(_share(scores, label) for label in OTHERS),
         _known(known),
     )
+    kind = "" if row.counted else ' class="la-uncounted"'
     if row.error:
-        return f"<tr>{_head(row.number, str(row.number))}{''.join(cells)}</tr>"
+        return f"<tr{kind}>{_head(row.number, str(row.number))}{''.join(cells)}</tr>"
     opens = say_html("Open slice {number}", number=row.number)
     button = f'<button type="button" aria-label="{opens}">{row.number}</button>'
-    return f'<tr data-slice="{row.number}">{_head(row.number, button)}{"".join(cells)}</tr>'
+    return f'<tr data-slice="{row.number}"{kind}>{_head(row.number, button)}{"".join(cells)}</tr>'
 
 
 def _head(number: int, shown: str) -> str:
@@ -89,8 +100,12 @@ def _number(value: float | None) -> str:
     return f'<td class="la-number" data-value="{value:.4f}">{value:.1f}</td>'
 
 
-def _text(words: str) -> str:
-    return f'<td data-value="{escape(words)}">{escape(words) or chr(0x2013)}</td>'
+def _answer(row: SeriesRow) -> str:
+    answer = escape(short_answer(row))
+    left = ""
+    if row.prediction:
+        left = f"<small>{say_html('Cannot be excluded: {classes}.', classes=listed(row.prediction.answer_set))}</small>"
+    return f'<td class="la-answer" data-value="{answer}">{answer}{left}</td>'
 
 
 def _known(words: str) -> str:

@@ -1,83 +1,143 @@
-"""Serving the page: the login, what stands around Gradio, and the models behind it."""
+"""Serving the page: what stands around Gradio, the login included, the server, and the models behind it."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import uvicorn
+from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount, Route
 
+from lungapp import routes
 from lungapp.errors import InvalidSetting
+from lungapp.routes import Routing
 from lungapp.settings import Settings
 from lungapp.startup import place
 from lungapp.ui import direct
 from lungapp.ui.guard import Guard
 from lungapp.ui.headers import Headers
 from lungapp.ui.health import health
+from lungapp.ui.logins import Logins, Sessions
+from lungapp.ui.presence import Presence
 from lungapp.ui.record import Requests
+from lungapp.ui.sign_in import SignIn
 from lungapp.ui.speaking import Speaking
+from lungapp.ui.theme import EXAMPLES, page_options
 from lungapp.ui.upload_route import upload_route
-from lungapp.users import verify
 
 if TYPE_CHECKING:
     import gradio as gr
 
     from lungapp.engine import Engine
 
-TRIES_AT_ONCE = 2
-"""How many passwords are tried at a time; each takes memory and a tenth of a second."""
+SESSIONS = 200
+"""How many sessions' slices are kept in memory at most; the oldest goes first."""
 
-PAUSE_SECONDS = 1.0
-"""After a wrong password."""
+START_SECONDS, STOP_SECONDS = 60.0, 5.0
+"""How long the server may take to listen, and to end."""
 
 
-def around(engine: Engine, settings: Settings, public: Path) -> dict[str, Any]:
-    """Arguments for ``launch()``: the login, and the routes and middleware that stand around Gradio's own."""
+def build_application(
+    demo: gr.Blocks,
+    engine: Engine,
+    settings: Settings,
+    examples: Path = EXAMPLES,
+    inner: tuple[Middleware, ...] = (),
+) -> FastAPI:
+    """The page and all that stands around it, for any ASGI server. ``inner`` stands behind headers and log."""
+    import gradio as gr
+
+    logins = Logins(settings.users, Sessions(settings.login_idle, settings.login_longest)) if settings.users else None
+    rules = routes.table(settings.limits.max_total_bytes, login=bool(settings.users), mcp=settings.mcp)
     middleware = [
+        Middleware(Routing, rules=rules, prefix=settings.root_path, origin=settings.public_origin),
+        *([Middleware(Requests)] if settings.log == "requests" else []),
         Middleware(Headers),
+        # Gradio's own, which lets every site in with the visitor's cookies, stands aside where there is this one.
+        Middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["*"]),
+        *inner,
         Middleware(Speaking),
-        Middleware(Guard, public=public, most_bytes=settings.limits.max_total_bytes, mcp=settings.mcp),
+        Middleware(Guard, public=examples, logins=logins, origins=settings.origins, prefix=settings.root_path),
+        Middleware(Presence, demo=demo),  # behind the guard: of sessions that are the visitor's
     ]
-    if settings.log == "requests":
-        middleware.insert(0, Middleware(Requests))
-    routes = [
-        Route(direct.PATH, direct.analyse_route(engine, settings), methods=["POST"]),
-        Route("/health", health(engine), methods=["GET"]),
-        Route("/gradio_api/upload", upload_route(settings.limits), methods=["POST"]),
+    around = FastAPI(
+        middleware=middleware, routes=_routes(demo, engine, settings, logins), openapi_url=None, redirect_slashes=False
+    )
+    demo.state_session_capacity = SESSIONS
+    demo.is_running = True
+    return gr.mount_gradio_app(around, demo, "/", root_path=settings.root_path, **page_options(settings, examples))
+
+
+def _routes(demo: gr.Blocks, engine: Engine, settings: Settings, logins: Logins | None) -> list[Any]:
+    own = [
+        Route(routes.ANALYSE, direct.analyse_route(engine, settings), methods=["POST"]),
+        Route(routes.HEALTH, health(engine), methods=["GET"]),
+        Route(routes.UPLOAD, upload_route(demo, settings.limits), methods=["POST"]),
     ]
-    return {
-        "app_kwargs": {"middleware": middleware, "routes": routes, "docs_url": None, "redoc_url": None},
-        "auth": login(settings.users) if settings.users else None,
-    }
+    if logins:
+        sign_in = SignIn(logins, settings.root_path)
+        own += [
+            Route(routes.LOGIN, sign_in.show, methods=["GET"]),
+            Route(routes.LOGIN, sign_in.log_in, methods=["POST"]),
+            Route(routes.LOGOUT, sign_in.log_out, methods=["POST"]),
+        ]
+    return own
 
 
-def login(users: Mapping[str, str]) -> Callable[[str, str], Awaitable[bool]]:
-    """Whether a name and a password belong together, for Gradio to await; neither is ever logged."""
-    room = threading.BoundedSemaphore(TRIES_AT_ONCE)
+class Server:
+    """The application behind an address, in a thread of its own."""
 
-    def check(name: str, password: str) -> bool:
-        with room:
-            return verify(users, name, password[:1024])
+    def __init__(self, demo: gr.Blocks, application: FastAPI, host: str, port: int) -> None:
+        self._demo, self._application = demo, application
+        config = uvicorn.Config(
+            application, host=host.strip("[]"), port=port, log_config=None, timeout_graceful_shutdown=int(STOP_SECONDS)
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, name="server", daemon=True)
+        name = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
+        if demo.mcp_server_obj:  # which calls the application itself, and must not be told by a visitor where it is
+            demo.mcp_server_obj._local_url = f"http://{name}:{port}/"
 
-    async def allowed(name: str, password: str) -> bool:
-        right = await asyncio.to_thread(check, name, password)
-        if not right:
-            await asyncio.sleep(PAUSE_SECONDS)
-        return right
+    def start(self) -> None:
+        """Returns when it listens. Raises `InvalidSetting` where it cannot."""
+        self._thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                host, port = self._server.config.host, self._server.config.port
+                raise InvalidSetting(f"Expected port {port} on {host} to be free. Received: it is taken.")
+            time.sleep(0.01)
 
-    return allowed
+    def wait(self) -> None:
+        """Until it ends."""
+        self._thread.join()
+
+    def close(self) -> None:
+        """Let what runs come to its end, for `STOP_SECONDS`; open pages' streams end at once."""
+        self._demo._queue.close()
+        self._demo.is_running = False
+        for route in self._application.routes:
+            if isinstance(route, Mount):
+                route.app.stop_event.set()  # type: ignore[attr-defined]
+        self._server.should_exit = True
+        self._thread.join(STOP_SECONDS)
 
 
-def run(demo: gr.Blocks, engine: Engine, options: dict[str, Any]) -> None:
+def run(demo: gr.Blocks, engine: Engine, settings: Settings) -> None:
     """Serve ``demo`` until the process ends; the models load once the page is there."""
     host, port = place()
-    try:
-        demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **options)
-    except OSError as error:  # taken in the moment since
-        raise InvalidSetting(f"Expected port {port} on {host} to be free. Received: it is taken.") from error
+    server = Server(demo, build_application(demo, engine, settings), host, port)
+    server.start()
+    print(f"LungApp is on http://{host}:{port}{settings.root_path}", flush=True)
     threading.Thread(target=engine.warm_up, name="warm-up", daemon=True).start()
-    demo.block_thread()
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lungapp.cookies import header, read_cookies, set_cookie
 from lungapp.locale import RIGHT_TO_LEFT
+from lungapp.routes import LOGIN, PAGE
 from lungapp.ui import labels
 from lungapp.ui.language import COOKIE, PARAMETER, _current, negotiate
 
@@ -31,7 +32,7 @@ class Speaking:
         scope["lungapp.language"] = language
         token = _current.set(language)
         try:
-            if scope["path"] == "/":
+            if scope["lungapp.path"] in (PAGE, LOGIN):
                 chosen = language if PARAMETER in parse_qs(query) else ""
                 await _Marked(scope, send, language, chosen).serve(self._app, receive)
             else:

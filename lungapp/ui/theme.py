@@ -1,4 +1,4 @@
-"""How the page looks and what it serves. In Gradio 6 this belongs to ``launch()``, not to the Blocks."""
+"""How the page looks and what it serves. In Gradio 6 this belongs to who serves it, not to the Blocks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 import gradio as gr
 from gradio.themes.utils import colors, sizes
 
-from lungapp.engine import Engine
 from lungapp.settings import Settings
 from lungapp.ui import viewer
 from lungapp.ui.demo import EXAMPLES
-from lungapp.ui.serving import around
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -26,9 +24,6 @@ TEAL = colors.Color(
 )  # fmt: skip
 
 HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">'
-
-SESSIONS = 200
-"""How many sessions' slices are kept in memory at most; the oldest goes first."""
 
 
 def build_theme() -> gr.themes.Base:
@@ -80,26 +75,20 @@ def build_theme() -> gr.themes.Base:
     )
 
 
-def page_options(settings: Settings, examples: Path = EXAMPLES, engine: Engine | None = None) -> dict[str, Any]:
-    """Arguments for ``launch()``: looks, limits, and nothing that lets a patient's picture leave the page.
-
-    ``engine`` is asked how the models are; without one, a new one over the settings' weights is.
-    """
+def page_options(settings: Settings, examples: Path = EXAMPLES) -> dict[str, Any]:
+    """Arguments for ``mount_gradio_app()``: looks, limits, and nothing that lets a patient's picture leave the page."""
     return {
-        **around(engine or Engine(settings.weights, settings.precision), settings, examples),
         "theme": build_theme(),
         "css_paths": [STYLE, viewer.STYLE],
         "head": f"{HEAD}<script>{viewer.SCRIPT.read_text(encoding='utf-8')}</script>",
         "footer_links": ["api"],
         "max_file_size": settings.limits.max_bytes,
         "allowed_paths": [str(examples.resolve())],
-        "state_session_capacity": SESSIONS,
         "show_error": False,
-        "share": False,
         "enable_monitoring": False,
         "run_history": False,
         "pwa": False,
         "ssr_mode": False,
         "mcp_server": settings.mcp,
-        "num_workers": 0,  # files are served here only, where the guard stands
+        "app_kwargs": {"openapi_url": None},
     }

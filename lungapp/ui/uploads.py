@@ -17,8 +17,10 @@ from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 
-from lungapp.errors import NO_ROOM, StorageUnavailable, is_full
+from lungapp.errors import NO_ROOM, StorageUnavailable, UnreadableInput, is_full
 from lungapp.startup import PREFIX
+from lungapp.texts import mark
+from lungapp.ui import shelf
 
 OWN = "own-"
 """Of the names of folders in Gradio's cache that belong to one visitor each (`lungapp.ui.vault`)."""
@@ -30,14 +32,39 @@ GRACE_SECONDS = 60.0
 """How long after its last use Gradio's copy is deleted: the same page may be asking for it again just now."""
 
 
+LET_GO = mark(
+    "This upload is no longer on the server: it was not used for a while, and others needed the room. Please upload it "
+    "again."
+)
+
+
+class _Folder:
+    """A folder with the files of one upload, for all who share it."""
+
+    def __init__(self) -> None:
+        self._folder = _own_folder()
+        self.path = Path(self._folder.name)
+        self.users: set[object] = set()
+        self.is_gone = False
+
+    def let_go(self) -> None:
+        """Delete the files, whoever may still want them: they are the oldest where others need the room."""
+        self.is_gone = True
+        self.delete()
+
+    def delete(self) -> None:
+        shelf.files.remove(self)
+        self._folder.cleanup()
+
+
 class Upload:
     """The files of one upload, under numbers instead of their names; gone once closed or no longer referred to."""
 
     def __init__(self, files: Sequence[str | Path]) -> None:
         self._me = object()
-        self._folder = _own_folder()
-        self._users = {self._me}
-        self.files = tuple(Path(self._folder.name, str(number)) for number in range(1, len(files) + 1))
+        self._folder = _Folder()
+        self._folder.users.add(self._me)
+        self.files = tuple(self._folder.path / str(number) for number in range(1, len(files) + 1))
         for file, own in zip(files, self.files, strict=True):
             try:
                 _link(Path(file), own)
@@ -45,20 +72,27 @@ class Upload:
                 if is_full(error):
                     self.close()
                     raise StorageUnavailable(NO_ROOM) from error
+        shelf.files.put(self._folder, sum(file.stat().st_size for file in self.files if file.is_file()))
         _forget_later([Path(file) for file in files])
+
+    def use(self) -> None:
+        """To be called before the files are read. Raises `UnreadableInput` where they had to make room for others."""
+        if self._folder.is_gone:
+            raise UnreadableInput(LET_GO)
+        shelf.files.use(self._folder)
 
     def share(self) -> Upload:
         """The same files for somebody else, who closes what is given back; they are deleted with the last of all."""
         other = copy(self)
         other._me = object()
-        self._users.add(other._me)
+        self._folder.users.add(other._me)
         return other
 
     def close(self) -> None:
         """Delete the files unless they are shared with somebody who needs them; a second call changes nothing."""
-        self._users.discard(self._me)
-        if not self._users:
-            self._folder.cleanup()
+        self._folder.users.discard(self._me)
+        if not self._folder.users:
+            self._folder.delete()
 
     def __enter__(self) -> Upload:
         return self

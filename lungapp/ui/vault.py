@@ -1,11 +1,12 @@
 """Whose upload, result and session is whose: each belongs to the visitor it came from, and to nobody else.
 
-A visitor is the name someone logged in with; where there is no login, a random cookie that the page sets; and where a
-program keeps no cookie, the empty text. What belongs to nobody in particular is still under a name of 128 random bits.
+A visitor is who logged in; where nobody has to, a browser by a random cookie that the page sets; and all programs that
+keep no cookie are one (`lungapp.ui.guard`). What is theirs is still under a name of 128 random bits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import threading
@@ -17,6 +18,9 @@ from lungapp.ui.uploads import OWN, cache_folder, tidy
 CAPACITY = 100_000
 """How many folders and sessions are remembered; the oldest are forgotten, and a folder nobody owns is closed to all."""
 
+EACH = 2_000
+"""How many of each are remembered of one visitor, whose own oldest are forgotten first."""
+
 TIDY_EVERY = 256
 """After so many new folders, what was left empty is removed, and who owned what is gone is forgotten."""
 
@@ -27,6 +31,7 @@ class Vault:
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._events: OrderedDict[str, str] = OrderedDict()
         self._capacity, self._made = capacity, 0
         self._lock = threading.Lock()
 
@@ -42,6 +47,13 @@ class Vault:
             tidy()
             self._forget_gone()
         return folder
+
+    def forget(self, folder: Path) -> None:
+        """Remove ``folder``, where it is empty, and whose it was."""
+        with self._lock:
+            self._owners.pop(folder.name, None)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
     def _forget_gone(self) -> None:
         """Forget the folders that are no more: their names are never given again."""
@@ -71,9 +83,22 @@ class Vault:
                 _remember(self._sessions, session, visitor, self._capacity)
             return self._sessions[session] == visitor
 
+    def note_event(self, event: str, visitor: str) -> None:
+        """``event``, which Gradio has just named, is ``visitor``'s; the empty text is none."""
+        if event:
+            with self._lock:
+                _remember(self._events, event, visitor, self._capacity)
+
+    def owns_event(self, event: str, visitor: str) -> bool:
+        """Whether ``event`` is ``visitor``'s. One that nobody was told of is nobody's, a session's name included."""
+        return self._events.get(event) == visitor
+
 
 def _remember(entries: OrderedDict[str, str], key: str, value: str, capacity: int) -> None:
     entries[key] = value
+    own = [one for one, owner in entries.items() if owner == value] if len(entries) > EACH else []
+    for one in own[: max(0, len(own) - EACH)]:
+        del entries[one]
     while len(entries) > capacity:
         entries.popitem(last=False)
 

@@ -6,24 +6,24 @@ Functions answer in the current language; the constants are English, for `say`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from lungapp.greys import MODEL_WINDOW
 from lungapp.registry import get_spec
-from lungapp.results import ActivationMap, Prediction, Status
+from lungapp.report import answers
+from lungapp.results import ActivationMap, Prediction
 from lungapp.slices import SliceInfo, Unit
 from lungapp.texts import mark
 from lungapp.ui.language import say
 
+ANSWER_OF = mark("What {model} says")
 REJECTED = mark("This picture did not pass the input check, so no model was asked.")
 OVERRIDDEN = mark(
     "The input check rejected this picture, and it was scored because you asked for it. No figure of this page applies "
     "to such a picture."
 )
 BACKGROUND = mark("About this file: how it was read, what was left behind, what the model was given")
-NO_RELIANCE = mark("Do not rely on this answer.")
 NOT_FAITHFUL = mark("The map does not mark what this model relied on: do not rely on this map.")
 TESTING = mark("Testing whether this map marks what the model relied on \u2026")
 NO_MAP = mark("This answer has no map that holds.")
@@ -61,41 +61,17 @@ GIVEN = mark("What the model was given")
 PROBABILITIES = mark("Probability of each class")
 
 
-def status(name: Status, calibration: Mapping[str, Any]) -> str:
-    """What a status means, in a sentence or two. ``calibration`` is the card's, empty where there is none."""
-    if name == "rejected":
-        return say(REJECTED)
-    target, threshold = (_share(calibration.get(key)) for key in ("target_accuracy", "confident_above"))
-    if target and not threshold and name == "uncertain":
-        said = say(
-            "Answers like this one never count as confident: validation could not show, at any probability, that at "
-            "least {target} of them are right.",
-            target=percent(target),
-        )
-        return f"{said} {say(NO_RELIANCE)}"
-    level = say("the level this model needs to commit itself")
-    if target and threshold:
-        level = say(
-            "{threshold}, the level from which at least {target} of answers were right in validation",
-            threshold=percent(threshold),
-            target=percent(target),
-        )
-    if name == "confident":
-        return say("The probability reaches {level}. Such an answer can still be wrong.", level=level)
-    return f"{say('The probability is below {level}.', level=level)} {say(NO_RELIANCE)}"
-
-
 def agreement(predictions: Sequence[Prediction]) -> str:
-    """Whether several models name the same class, and what that is worth."""
-    named = [(get_spec(item.model).title, item.label) for item in predictions]
-    if len({label for _, label in named}) == 1:
+    """Whether several models decide the same, and what that is worth."""
+    named = [(get_spec(item.model).title, answers.DECISION_WORDS[item.decision]) for item in predictions]
+    if len({answer for _, answer in named}) == 1:
         return say(
-            "All {count} models say {label}. They learnt from the same slices: no second opinion.",
+            "All {count} models give the same answer: {answer}. They learnt from the same slices: no second opinion.",
             count=len(named),
-            label=named[0][1],
+            answer=named[0][1],
         )
-    said = say("; ").join(say("{model} says {label}", model=title, label=label) for title, label in named)
-    return f"{say('The models disagree: {answers}. Their mean hides that.', answers=said)} {say(NO_RELIANCE)}"
+    said = say("; ").join(say("{name}: {said}", name=title, said=answer) for title, answer in named)
+    return say("The models disagree. {answers}. Their mean hides that.", answers=said)
 
 
 COMPARES = mark("How this slice compares with the training slices")
@@ -137,10 +113,6 @@ def nearest_class(nearest: str | None, held_out: Mapping[str, int]) -> str:
     return " ".join([*said, say(NO_OPINION)])
 
 
-def _share(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 < value < 1 else None
-
-
 def capital(label: str) -> str:
     """A class's name as it stands alone."""
     said = say(label)
@@ -149,11 +121,7 @@ def capital(label: str) -> str:
 
 def percent(share: float) -> str:
     """A share in [0, 1] as whole per cent, never rounded up to certainty or down to impossibility."""
-    if 0.99 < share < 1:
-        return say("over 99 %")
-    if 0 < share < 0.01:
-        return say("under 1 %")
-    return say("{share:.0f} %", share=round(100 * share))  # whole, so that there is no -0
+    return say(answers.percent(share))
 
 
 def attention(item: ActivationMap) -> str:

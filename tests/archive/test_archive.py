@@ -68,6 +68,10 @@ def test_the_answers_are_the_pages(scored, toy_weights):
         (row,) = found[found["path"] == path].to_dict("records")
         assert row["label"] == expected.prediction.label
         assert row["status"] == expected.status
+        assert row["decision"] == expected.decision
+        assert row["answer_set"] == " ".join(expected.prediction.answer_set)
+        assert row["answer_level"] == 0.9
+        assert bool(row["counted"]) == (expected.quality.verdict == "accept")
         assert row["quality_verdict"] == expected.quality.verdict
         scores = [row[f"probability_{label}"] for label in LABELS]
         np.testing.assert_allclose(scores, expected.prediction.probabilities, atol=1e-6)

@@ -43,12 +43,12 @@ def switch_models(seen: Visit, slice_file: Path, specs: tuple[ModelSpec, ...] = 
     """Upload, ask each of the models, and return what their bars said."""
     page, said = seen.page, []
     seen.upload(slice_file)
-    expect(page.get_by_text("Predicted class")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("Cannot be excluded at 90 %")).to_be_visible(timeout=WAIT)
     for spec in specs:
         page.get_by_role("radio", name=spec.title).check()
-        expect(page.get_by_text(f"{spec.title} gives this slice a probability")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_text(f"What {spec.title} says")).to_be_visible(timeout=WAIT)
         heading = page.locator("#la-answer").get_by_role("heading", level=2)
-        expect(heading).to_have_text(re.compile("^(Normal|Benign|Malignant) (Confident|Uncertain)$"))
+        expect(heading).to_have_text(re.compile(r"^(Malignant|Not malignant \(normal or benign\)|Undecided)$"))
         expect(page.locator(".la-supported, .la-unsupported, .la-slot")).not_to_have_count(0, timeout=WAIT)
         expect(page.get_by_role("img", name="The uploaded CT slice")).to_be_visible()
         said.append(bars(page))
@@ -190,7 +190,7 @@ def test_a_rejected_picture_is_scored_on_demand_and_says_so(visit: Open, fake_ad
     seen.upload(photo)
     seen.page.get_by_role("button", name="Score it all the same").click(timeout=WAIT)
     expect(seen.page.get_by_role("alert").filter(has_text="because you asked for it")).to_be_visible(timeout=WAIT)
-    expect(seen.page.locator("#la-answer").get_by_role("heading", level=2)).to_contain_text("Uncertain")
+    expect(seen.page.locator("#la-answer").get_by_role("heading", level=2)).to_have_text("Undecided")
     seen.page.get_by_role("button", name="Clear", exact=True).first.click()
     seen.upload(EXAMPLES / "phantom-mass.png")
     expect(seen.page.get_by_text("because you asked for it")).to_have_count(0, timeout=WAIT)

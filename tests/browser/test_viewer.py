@@ -173,7 +173,7 @@ def test_all_models_side_by_side(visit: Open, fake_address: str, width: int, sch
     opened(seen)
     flag = page.get_by_role("note").filter(has_text="The models disagree")
     expect(flag).to_contain_text("Basic CNN says normal; ResNet-50 says benign; Advanced CNN says malignant.")
-    expect(page.get_by_text("The mean of all models gives this slice")).to_be_visible()
+    expect(page.get_by_text("What the mean of all models says")).to_be_visible()
     for spec in MODELS:
         listed = page.get_by_role("list", name=f"{spec.title}: probability of each class")
         expect(listed.get_by_role("listitem")).to_have_count(3)

@@ -318,15 +318,6 @@ def test_a_compressed_picture_of_another_size_is_refused():
         read_slice(write(dataset, JPEGBaseline8Bit))
 
 
-def test_running_out_of_memory_is_too_large(monkeypatch):
-    def out_of_memory(*_, **__):
-        raise MemoryError
-
-    monkeypatch.setattr("lungapp.reading.dicom.pixel_array", out_of_memory)
-    with pytest.raises(InputTooLarge, match="memory"):
-        read()
-
-
 # Real files
 
 SAMPLES = os.environ.get("LUNGAPP_SAMPLES", "")

@@ -20,6 +20,7 @@ from lungapp.replicas.deployment import Scale
 from lungapp.replicas.door import COOKIE, KEY, Door, key_of
 from lungapp.replicas.page import Page
 from lungapp.replicas.stay import GONE, NO_DOOR, Stay
+from lungapp.routes import Routing, table
 from tests.replicas.conftest import ROOT
 
 NAMES = [spec.name for spec in MODELS]
@@ -62,7 +63,7 @@ def replica() -> TestClient:
     async def inner(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await PlainTextResponse(read_cookies(scope).get(COOKIE, "none"))(scope, receive, send)
 
-    return TestClient(Door(Stay(inner, "mine")))
+    return TestClient(Door(Routing(Stay(inner, "mine"), table(1))))
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/upload", "/gradio_api/call/analyse"])
@@ -91,7 +92,7 @@ def test_a_proxy_without_its_door_is_found_out() -> None:
     async def inner(*_: Any) -> None:
         raise AssertionError("not to be reached")
 
-    answer = TestClient(Stay(inner, "mine")).get("/")
+    answer = TestClient(Routing(Stay(inner, "mine"), table(1))).get("/")
     assert (answer.status_code, answer.text) == (503, NO_DOOR)
 
 

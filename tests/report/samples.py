@@ -46,6 +46,6 @@ def override(analysis: Analysis) -> Analysis:
         analysis,
         quality=REJECTED,
         overridden=True,
-        predictions=tuple(replace(item, status="uncertain") for item in analysis.predictions),
-        ensemble=analysis.ensemble and replace(analysis.ensemble, status="uncertain"),
+        predictions=tuple(item.forced() for item in analysis.predictions),
+        ensemble=analysis.ensemble and analysis.ensemble.forced(),
     )

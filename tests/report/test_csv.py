@@ -35,15 +35,16 @@ def test_golden(analyses: dict[str, Analysis]) -> None:
     lines = report.to_csv([analyses["one"]], CARDS, ["file 1"], CREATED).split("\r\n")
     assert lines[0] == (
         "source,created,version,model,status,overridden,label,probability_normal,probability_benign,"
-        "probability_malignant,activation_target,activation_inside_lungs,weights_sha256,confident_above,"
+        "probability_malignant,activation_target,activation_inside_lungs,weights_sha256,"
         "quality_verdict,quality_codes,unit,format,rows,columns,row_spacing_mm,column_spacing_mm,thickness_mm,"
-        "warning,notice,activation_method,activation_hottest_fall,activation_random_fall"
+        "warning,notice,activation_method,activation_hottest_fall,activation_random_fall,"
+        "decision,answer_set,answer_level,evidence_right,evidence_low,evidence_high,evidence_slices,evidence_groups"
     )
     version = report.to_json(analyses["one"])["version"]
     assert lines[1:] == [
         f"file 1,2026-03-04T05:06:07Z,{version},advanced_cnn,confident,false,malignant,0.004,0.026,0.97,"
-        f"malignant,0.72,{'c' * 64},0.93,accept,,HU,DICOM,256,256,0.7,0.6,2.5,,"
-        f'"{report.NOTICE}",gradcam,,',
+        f"malignant,0.72,{'c' * 64},accept,,HU,DICOM,256,256,0.7,0.6,2.5,,"
+        f'"{report.NOTICE}",gradcam,,,malignant,malignant,0.9,0.94,0.89,0.97,212,31',
         "",
     ]
 
@@ -57,6 +58,12 @@ def test_one_row_a_prediction(analyses: dict[str, Analysis]) -> None:
     assert rejected["quality_codes"] == "colour blank"
     assert not any(rejected[name] for name in HEADER if name.startswith(("probability", "activation", "label")))
     assert (overridden["overridden"], overridden["warning"]) == ("true", OVERRIDDEN)
+    assert [row["decision"] for row in found] == [
+        "not_malignant", "undecided", "malignant", "undecided", "", "undecided"
+    ]  # fmt: skip
+    assert [row["answer_set"] for row in found[:2]] == ["normal benign", "benign malignant"]
+    assert overridden["answer_set"] == "normal benign malignant"
+    assert not any(overridden[name] for name in HEADER if name.startswith(("answer_level", "evidence")))
     assert float(overridden["probability_malignant"]) == pytest.approx(0.97)
 
 

@@ -20,13 +20,14 @@ from lungapp import __version__, report
 from lungapp.errors import UnsupportedInput
 from lungapp.reading import read_slice
 from lungapp.report import facts
+from lungapp.report.answers import NORMAL_OR_BENIGN
 from lungapp.report.dicom import to_secondary_capture, to_structured_report
 from lungapp.report.picture import labelled_overlay
-from lungapp.report.sr_content import SCHEME, class_concept, probability_concept
-from lungapp.results import Analysis, Faithfulness, Prediction, QualityReport
+from lungapp.report.sr_content import SCHEME, class_concept, decision_concept, probability_concept
+from lungapp.results import Analysis, Faithfulness, QualityReport
 from lungapp.slices import Slice, SliceInfo
 from tests.conftest import EXAMPLES
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, make_card
 from tests.report.samples import CARDS, CREATED
 
 SCORED = ["one", "all", "blank", "overridden", "all overridden"]
@@ -91,9 +92,27 @@ def test_what_a_map_is_worth_is_in_the_structured_report(analyses: dict[str, Ana
     )
 
 
+def test_the_structured_report_has_every_answer_and_what_stands_behind_it(analyses: dict[str, Analysis]) -> None:
+    document = srread(io.BytesIO(pair(analyses["all"])[1]))
+    groups = [
+        [(item.name.value, item.value.value) for item in group[0].ContentSequence if item.ValueType == "CODE"]
+        for group in document.content.get_image_measurement_groups()
+    ]
+    decided = [[value for name, value in group if name == "DECISION"] for group in groups]
+    assert decided == [["IS-NOT-MALIGNANT"], ["IS-UNDECIDED"], ["IS-MALIGNANT"], ["IS-UNDECIDED"]]
+    left = [[value for name, value in group if name == "NOT-EXCLUDED"] for group in groups]
+    assert left[:3] == [["CLASS-NORMAL", "CLASS-BENIGN"], ["CLASS-BENIGN", "CLASS-MALIGNANT"], ["CLASS-MALIGNANT"]]
+    said = texts(document)
+    assert [text for text in said if text.startswith("Advanced CNN: Malignant. Cannot be excluded at 90 %: malignant.")]
+    assert [text for text in said if text.startswith("Mean of all models: Undecided.") and "40 % of 212 slices" in text]
+    assert said.count(NORMAL_OR_BENIGN) == 1
+    forced = texts(srread(io.BytesIO(pair(analyses["all overridden"])[1])))
+    assert not [text for text in forced if "212 slices" in text]
+
+
 def test_a_huge_slice_is_shrunk_and_its_spacing_grows() -> None:
     item = Slice(np.zeros((4096, 2048)), "HU", SliceInfo("DICOM", spacing=(0.2, 0.1)))
-    prediction = Prediction("resnet50", ("normal", "benign", "malignant"), np.array([1.0, 0, 0]), "uncertain")
+    prediction = make_card("resnet50").predict(np.array([1.0, 0, 0]))
     image = pydicom.dcmread(
         io.BytesIO(to_secondary_capture(Analysis(item, QualityReport(), "resnet50", (prediction,))))
     )
@@ -114,8 +133,10 @@ def test_the_algorithm_is_identified(analyses: dict[str, Analysis]) -> None:
     parameters = [item.TextValue for item in group[0].ContentSequence if "TextValue" in item]
     assert f"weights SHA-256: {'c' * 64}" in parameters
     assert "computed in: f32" in parameters
-    assert "confident from: 0.93" in parameters
+    assert {"level: 0.9", "malignant excluded below: 0.2"} <= set(parameters)
     coded = {item.name.value: item.value for item in group[0].ContentSequence if item.ValueType == "CODE"}
+    assert coded["DECISION"] == decision_concept("malignant")
+    assert coded["NOT-EXCLUDED"] == class_concept("malignant")
     assert coded["PREDICTED"] == class_concept("malignant")
     assert coded["STATUS"].scheme_designator == SCHEME
     assert coded["CHECK"].value == "ACCEPT"

@@ -12,10 +12,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from lungapp import report
+from lungapp.cards import ModelCard
 from lungapp.methods import METHODS
-from lungapp.registry import LABELS
+from lungapp.report.answers import NORMAL_OR_BENIGN, NOT_TESTED
 from lungapp.results import ActivationMap, Analysis, Faithfulness, Finding, Prediction, QualityReport
 from lungapp.slices import Slice, SliceInfo
+from tests.fakes import make_calibration, make_card
 from tests.report.samples import CARDS, CREATED
 
 ITEM = Slice(np.zeros((20, 30)), "HU", SliceInfo("DICOM", bits=16, spacing=(0.7, 0.7), thickness=np.float32(2.5)))
@@ -24,7 +26,7 @@ REJECTED = QualityReport((Finding("colour", "reject", "Expected grey. Received: 
 
 
 def _prediction(model: str, scores: tuple[float, ...]) -> Prediction:
-    return Prediction(model, LABELS, np.array(scores, np.float32), "confident")
+    return make_card(model).predict(np.array(scores, np.float32))
 
 
 def _map(model: str, inside_lungs: float | None) -> ActivationMap:
@@ -38,14 +40,29 @@ def test_one_model() -> None:
     analysis = Analysis(ITEM, QualityReport(), "resnet50", (prediction,), maps, timings_ms=timings)
     result = report.to_json(analysis, cards=CARDS, created=CREATED)
     assert result == {
-        "schema": "lungapp.analysis/1",
+        "schema": "lungapp.analysis/2",
         "version": result["version"],
         "created": "2026-03-04T05:06:07Z",
         "notice": report.NOTICE,
         "model": "resnet50",
-        "status": "confident",
+        "status": "uncertain",
+        "decision": "undecided",
+        "answer_set": ["benign", "malignant"],
         "label": "malignant",
         "probabilities": {"normal": 0.125, "benign": 0.25, "malignant": 0.625},
+        "evidence": {
+            "low": 0.2,
+            "high": 0.8,
+            "slices": 212,
+            "groups": 31,
+            "right": 0.4,
+            "interval": [0.35, 0.43],
+        },
+        "statement": (
+            "Undecided. Cannot be excluded at 90 %: benign, malignant. In tests on patients it had not seen, 40 % of "
+            "212 slices that it left undecided at a malignant probability from 20 % to 80 % were malignant (95 % "
+            "interval 35 % to 43 %)."
+        ),
         "activation": {
             "method": "gradcam",
             "target": "malignant",
@@ -61,8 +78,8 @@ def test_one_model() -> None:
                 "weights_sha256": "b" * 64,
                 "precision": "f32",
                 "temperature": 1.37,
-                "confident_above": 0.93,
-                "thresholds": {"sensitivity_95": 0.214, "specificity_95": 1.0001},
+                "level": 0.9,
+                "thresholds": {"normal": 0.2, "benign": 0.2, "malignant": 0.2},
             }
         ],
         "quality": {"verdict": "accept", "overridden": False, "findings": []},
@@ -89,8 +106,10 @@ def test_all_models() -> None:
     result = report.to_json(Analysis(ITEM, QualityReport(), "all", predictions, maps, ensemble))
     assert [row["model"] for row in result["predictions"]] == ["basic_cnn", "resnet50"]
     assert [row["activation"]["inside_lungs"] for row in result["predictions"]] == [None, 1.0]
-    assert result["ensemble"]["probabilities"] == result["probabilities"]
-    assert result["agreement"] is False
+    for key in ("probabilities", "decision", "answer_set", "evidence"):
+        assert result["ensemble"][key] == result[key]
+    assert [row["decision"] for row in result["predictions"]] == ["undecided", "undecided"]
+    assert result["agreement"] is True, "both are undecided, whatever their highest probability"
     assert "activation" not in result, "each model has its own"
     assert json.loads(json.dumps(result)) == result
 
@@ -104,7 +123,8 @@ def test_a_rejected_input_carries_no_scores(model: str) -> None:
         "overridden": False,
         "findings": [{"code": "colour", "severity": "reject", "message": "Expected grey. Received: colour."}],
     }
-    assert not result.keys() & {"label", "probabilities", "activation", "predictions", "ensemble", "agreement"}
+    scored = {"decision", "answer_set", "label", "probabilities", "evidence", "statement", "activation"}
+    assert not result.keys() & (scored | {"predictions", "ensemble", "agreement"})
 
 
 def test_a_file_name_is_given_only_when_asked_for() -> None:
@@ -168,6 +188,12 @@ def test_the_schema_knows_just_the_methods_there_are() -> None:
         ("one", {"ensemble": None}),
         ("all", {"activation": None}),
         ("overridden", {"status": "confident"}),
+        ("overridden", {"decision": "malignant"}),
+        ("overridden", {"answer_set": ["malignant"]}),
+        ("one", {"decision": "benign"}),
+        ("one", {"answer_set": []}),
+        ("one", {"evidence": {"right": 0.9}}),
+        ("rejected", {"decision": "undecided"}),
         ("one", {"created": "2026-03-04"}),
     ],
 )
@@ -190,9 +216,41 @@ def test_the_time_is_utc_and_needs_a_zone(analyses: dict[str, Analysis]) -> None
         report.to_json(analyses["one"], created=east.replace(tzinfo=None))
 
 
-def test_a_model_that_is_never_confident_says_so_with_null(analyses: dict[str, Analysis]) -> None:
-    from lungapp.cards import ModelCard
+def test_what_no_figure_stands_behind_says_so(analyses: dict[str, Analysis]) -> None:
+    bare = ModelCard(CARDS[2].data | {"calibration": make_calibration() | {"evidence": []}})
+    result = report.to_json(analyses["one"], cards=[bare])
+    assert (result["evidence"], result["models"][0]["level"]) == (None, 0.9)
+    assert result["statement"] == f"Malignant. Cannot be excluded at 90 %: malignant. {NOT_TESTED}"
+    without = report.to_json(analyses["one"])
+    assert (without["evidence"], without["statement"]) == (
+        None,
+        f"Malignant. Cannot be excluded: malignant. {NOT_TESTED}",
+    )
 
-    card = ModelCard(CARDS[2].data | {"calibration": {"temperature": 1, "confident_above": None}})
-    [model] = report.to_json(analyses["one"], cards=[card])["models"]
-    assert (model["confident_above"], model["thresholds"]) == (None, {})
+
+def test_no_figure_applies_to_a_slice_that_was_rejected(analyses: dict[str, Analysis]) -> None:
+    for kind in ("overridden", "all overridden"):
+        result = report.to_json(analyses[kind], cards=CARDS)
+        assert result["statement"] == "Undecided. Cannot be excluded: normal, benign, malignant."
+        assert [row["evidence"] for row in (result, *result.get("predictions", ()))] == [None] * (
+            4 if kind == "all overridden" else 1
+        )
+
+
+def test_normal_against_benign_is_said_where_it_matters(analyses: dict[str, Analysis]) -> None:
+    item = replace(analyses["one"], predictions=(_prediction("basic_cnn", (0.6, 0.3, 0.1)),))
+    statement = report.to_json(item, cards=CARDS)["statement"]
+    assert statement.startswith("Not malignant (normal or benign). Cannot be excluded at 90 %: normal, benign. ")
+    assert "90 % of 212 slices with this answer and a malignant probability from 0 % to 20 % were not" in statement
+    assert statement.endswith(NORMAL_OR_BENIGN)
+    assert NORMAL_OR_BENIGN not in report.to_json(analyses["one"], cards=CARDS)["statement"]
+
+
+def test_the_ensembles_figures_are_of_all_its_members(analyses: dict[str, Analysis]) -> None:
+    """Where one could not be asked, the mean is another one, and nothing that the card says is of it."""
+    fewer = replace(analyses["all"], predictions=analyses["all"].predictions[:2])
+    for analysis, known in ((analyses["all"], True), (fewer, False)):
+        result = report.to_json(analysis, cards=CARDS)
+        assert (result["evidence"] is not None) == known
+        assert ("ensemble" in {model["model"] for model in result["models"]}) == known
+        assert all(row["evidence"] for row in result["predictions"])

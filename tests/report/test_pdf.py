@@ -13,6 +13,7 @@ from pypdf import PdfReader
 
 from lungapp import __version__, report
 from lungapp.report import facts
+from lungapp.report.answers import NORMAL_OR_BENIGN, NOT_TESTED
 from lungapp.results import Analysis, Faithfulness, Finding, QualityReport
 from lungapp.slices import Slice
 from tests.report.samples import CARDS, CREATED, LONG, REJECTED
@@ -66,14 +67,15 @@ def test_a_map_that_failed_its_test_is_not_in_it_and_the_page_says_so(analyses: 
 def test_one_model(analyses: dict[str, Analysis]) -> None:
     text = to_text(analyses["one"])
     for must in (
-        "Malignant",
-        "Confident",
+        "ANSWER: ADVANCED CNN",
+        "Malignant Cannot be excluded at 90 %: malignant.",
+        "94 % of 212 slices with this answer and a malignant probability from 50 % to 100 % were malignant (95 % "
+        "interval 89 % to 97 %)",
         "0.4 %",
         "2.6 %",
         "97.0 %",
         "c" * 64,
-        "93.0 %",
-        "21.4 % / never",
+        "90.0 % 20.0 % / 20.0 % / 20.0 %",
         "0.7 x 0.6",
         "Computed in float32.",
     ):
@@ -89,13 +91,15 @@ def test_all_models(analyses: dict[str, Analysis]) -> None:
     text = to_text(analyses["all"])
     for place, name in zip("abc", ("Basic CNN", "ResNet-50", "Advanced CNN"), strict=True):
         assert f"{name} {place * 64}" in text
-    assert "Mean of all models: 50.3 % malignant" in text
-    assert "they do not name the same class" in text
+    assert "ANSWER: MEAN OF ALL MODELS" in text
+    assert "Undecided Cannot be excluded at 90 %: normal, benign, malignant." in text
+    assert "they do not give the same answer" in text
+    assert NORMAL_OR_BENIGN in text, "which one of them says"
 
 
 def test_a_rejected_slice_has_no_scores(analyses: dict[str, Analysis]) -> None:
     text = to_text(analyses["rejected"])
-    assert "PREDICTED" not in text
+    assert "ANSWER" not in text
     assert not re.search(r"\d %", text.replace(report.NOTICE, ""))
 
 
@@ -116,6 +120,7 @@ def test_any_shape_fits(shape: tuple[int, int]) -> None:
 def test_without_cards_nothing_is_made_up(analyses: dict[str, Analysis]) -> None:
     text = read(report.to_pdf(analyses["one"], (), CREATED))
     assert text.count("not stated") == 3
+    assert NOT_TESTED in text
 
 
 def test_it_is_the_same_in_every_thread_and_names_nobody(analyses: dict[str, Analysis]) -> None:
