@@ -16,7 +16,7 @@ from lungapp.methods import get_method
 from lungapp.registry import ModelSpec
 from lungapp.results import Prediction
 from lungapp.runtime import Graph, fastest, open_graphs
-from lungapp.saliency import ONE_PASS, class_weights, shares
+from lungapp.saliency import ONE_PASS, class_weights
 from lungapp.saliency.scorecam import scorecam
 from lungapp.weights_io import read_tensors
 
@@ -25,15 +25,10 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """What one pass yields of one slice, float32.
-
-    ``features`` (rows, columns, channels), ``logits`` (labels,), ``finer`` (labels, finer classes): logits of the
-    finer classes a label sums, zeros (labels, 1) where it sums none.
-    """
+    """What one pass yields of one slice, float32: ``features`` (rows, columns, channels), ``logits`` (labels,)."""
 
     features: np.ndarray
     logits: np.ndarray
-    finer: np.ndarray
 
 
 class LoadedModel:
@@ -54,8 +49,8 @@ class LoadedModel:
         tensors = read_tensors(path)
         alone, *lanes = (partial(_outputs, graph) for graph in open_graphs(spec.name, tensors, self.precision, threads))
         self._queue: Batcher[Output] = Batcher(alone, lanes)
-        warm = self.run(np.zeros(spec.input_shape, np.float32))
-        self._class_weights = class_weights(tensors, warm.features.shape[-1])
+        self.run(np.zeros(spec.input_shape, np.float32))
+        self._class_weights = class_weights(tensors)
         self._keras: keras.Model | None = None
         self._lock = threading.Lock()
 
@@ -111,7 +106,7 @@ class LoadedModel:
         """
         index = self.card.labels.index(label)
         if method in ONE_PASS:
-            return ONE_PASS[method](output.features, self._class_weights[:, index] @ shares(output.finer)[index])
+            return ONE_PASS[method](output.features, self._class_weights[:, index])
         if method == "scorecam":
             return scorecam(picture, output.features, index, self._logits, progress)
         if get_method(method).gradients:
@@ -125,6 +120,4 @@ class LoadedModel:
 
 
 def _outputs(graph: Graph, pictures: np.ndarray) -> list[Output]:
-    features, logits, *finer = graph(pictures)
-    finer = finer or [np.zeros_like(logits)[..., None]]
-    return [Output(*parts) for parts in zip(features, logits, *finer, strict=True)]
+    return [Output(*parts) for parts in zip(*graph(pictures), strict=True)]

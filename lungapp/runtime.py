@@ -24,10 +24,9 @@ GRAPHS = Path(__file__).with_name("graphs")
 EXACT, FAST = "f32", "bf16"
 """What a graph may be computed in. bf16 is nearly twice as fast where the processor has instructions for it."""
 
-EXACT_STEM = ("resnet50", "advanced_cnn")
-"""Models whose stem, up to the first pooling, stays in float32 under bf16, which would keep 8 binary digits of a
-slice's greys: that moves their answers more than all that follows, by up to 0.0094 instead of 0.0041. The Basic CNN's
-move by 0.0016 as a whole."""
+IN_FAST = ("resnet50",)
+"""Models that bf16 is for, and of which the stem, up to the first pooling, stays in float32 all the same: bf16 would
+keep 8 binary digits of a slice's greys. The others are quick as they are, and stay in float32."""
 
 LANES = 4
 """The most lanes for a crowd; with more cores each has several threads."""
@@ -39,8 +38,7 @@ PICTURES = "slice"
 times as long to scale the greys."""
 
 Graph = Callable[[np.ndarray], list[np.ndarray]]
-"""Pictures (n, size, size, 1) float32 → the graph's outputs, (n, …) float32 each: features, logits, and the finer
-classes' logits where there are such. To be called by one thread at a time."""
+"""Pictures (n, size, size, 1) float32 → the graph's outputs, (n, …) float32 each: features and logits. To be called by one thread at a time."""
 
 
 def open_graphs(
@@ -51,7 +49,7 @@ def open_graphs(
     Parameters
     ----------
     tensors : float16 or float32 arrays by their Keras paths, laid out as Keras has them.
-    precision : `EXACT`, or `FAST` but for the stems of `EXACT_STEM`.
+    precision : `EXACT`, or `FAST` for the models in `IN_FAST`.
     threads : of the processor; as many as it has cores where 0.
 
     Returns
@@ -67,8 +65,8 @@ def open_graphs(
     core = openvino.Core()
     model = core.read_model(GRAPHS / f"{name}.onnx")
     _fill(model, name, tensors)
-    precisions, parts = [precision], [model]
-    if precision == FAST and name in EXACT_STEM:
+    precisions, parts = [EXACT], [model]
+    if precision == FAST and name in IN_FAST:
         precisions, parts = [EXACT, FAST], _at_first_pooling(model)
     graphs: list[Graph] = []
     lanes = min(LANES, threads or os.cpu_count() or 1)

@@ -2,8 +2,7 @@
 
     python -m train.graphs        (after a change of lungapp/models.py; needs no weights and no data)
 
-A graph yields the feature maps, the logits and, where a label sums finer classes, their logits, in one pass. Its
-weights are inputs of it, named and laid out as in the weights files, so that one graph fits every training of a
+A graph yields the feature maps and the logits in one pass. Its weights are inputs of it, named and laid out as in the weights files, so that one graph fits every training of a
 network. It says what `lungapp.models` says and nothing else: a test writes it anew and compares.
 """
 
@@ -25,15 +24,14 @@ from lungapp.weights_io import variables_of
 OPSET, IR_VERSION = 17, 8
 """Old enough for every reader in use."""
 
-CHANNELS_LAST, KERNEL = (0, 2, 3, 1), (3, 2, 0, 1)
-"""ONNX has channels first: from there to Keras' order, and for a kernel from Keras' (rows, columns, in, out)."""
+CHANNELS_LAST, KERNEL, DEPTHWISE_KERNEL = (0, 2, 3, 1), (3, 2, 0, 1), (2, 3, 0, 1)
+"""ONNX has channels first: from there to Keras' order, and for kernels from Keras' (rows, columns, in, out)."""
 
 
 def outputs_of(model: keras.Model, spec: ModelSpec) -> dict[str, Any]:
     """The tensors that a graph yields, by their names, in their order."""
-    named = {"features": spec.target_layer, "logits": "logits", "finer": "finer_by_label"}
-    present = {layer.name for layer in model.layers}
-    return {name: model.get_layer(layer).output for name, layer in named.items() if layer in present}
+    named = {"features": spec.target_layer, "logits": "logits"}
+    return {name: model.get_layer(layer).output for name, layer in named.items()}
 
 
 def to_onnx(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
@@ -101,10 +99,6 @@ class _Writer:
         self.names[id(node.outputs[0])] = WRITERS[kind](self, layer, names, len(inputs[0].shape))
 
 
-def _same(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
-    return names[0]
-
-
 def _rescaling(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
     scaled = writer.add("Mul", [names[0], writer.constant(layer.scale)])
     offset = np.asarray(layer.offset, np.float32)
@@ -126,6 +120,32 @@ def _convolution(writer: _Writer, layer: Any, names: list[str], rank: int) -> st
         "Conv", [names[0], kernel, *bias], strides=layer.strides, kernel_shape=layer.kernel_size, auto_pad=_pad(layer)
     )
     return _activated(writer, layer, found)
+
+
+def _depthwise_convolution(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
+    _expect(layer, dilation_rate=(1, 1), depth_multiplier=1, use_bias=False)
+    kernel = writer.add("Transpose", [layer.kernel.path], perm=DEPTHWISE_KERNEL)
+    convolved = writer.add(
+        "Conv",
+        [names[0], kernel],
+        strides=layer.strides,
+        kernel_shape=layer.kernel_size,
+        auto_pad=_pad(layer),
+        group=layer.kernel.shape[2],
+    )
+    return _activated(writer, layer, convolved)
+
+
+def _clipped(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
+    _expect(layer, negative_slope=0, threshold=0)
+    return writer.add("Clip", [names[0], writer.constant(0), writer.constant(layer.max_value)])
+
+
+def _log_mean_exp(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
+    highest = writer.add("ReduceMax", names, axes=[2, 3], keepdims=1)
+    exponentials = writer.add("Exp", [writer.add("Sub", [names[0], highest])])
+    mean = writer.add("Log", [writer.add("ReduceMean", [exponentials], axes=[2, 3], keepdims=1)])
+    return writer.add("Squeeze", [writer.add("Add", [mean, highest]), writer.constant([2, 3], np.int64)])
 
 
 def _max_pooling(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
@@ -159,32 +179,9 @@ def _add(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
     return writer.add("Add", names)
 
 
-def _average(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
-    return writer.add("Mean", names)
-
-
-def _flatten(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
-    ordered = writer.add("Transpose", names, perm=CHANNELS_LAST) if rank == 4 else names[0]
-    return writer.add("Flatten", [ordered], axis=1)
-
-
 def _dense(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
     product = writer.add("MatMul", [names[0], layer.kernel.path])
     return _activated(writer, layer, writer.add("Add", [product, layer.bias.path]))
-
-
-def _reshape(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
-    return writer.add("Reshape", [names[0], writer.constant([0, *layer.target_shape], np.int64)])
-
-
-def _log_sum_exp(writer: _Writer, layer: Any, names: list[str], rank: int) -> str:
-    _expect(layer, axis=-1, keepdims=False)
-    # Written out, less the highest: OpenVINO 2026.4 sums wrongly in its own ReduceLogSumExp over the last axis.
-    highest = writer.add("ReduceMax", names, axes=[-1], keepdims=1)
-    exponentials = writer.add("Exp", [writer.add("Sub", [names[0], highest])])
-    summed = writer.add("ReduceSum", [exponentials, writer.constant([-1], np.int64)], keepdims=1)
-    total = writer.add("Add", [writer.add("Log", [summed]), highest])
-    return writer.add("Squeeze", [total, writer.constant([-1], np.int64)])
 
 
 def _activated(writer: _Writer, layer: Any, name: str) -> str:
@@ -207,18 +204,15 @@ def _expect(layer: Any, **values: Any) -> None:
 WRITERS: dict[str, Callable[[_Writer, Any, list[str], int], str]] = {
     "Activation": _activation,
     "Add": _add,
-    "Average": _average,
     "BatchNormalization": _batch_normalisation,
     "Concatenate": _concatenate,
     "Conv2D": _convolution,
     "Dense": _dense,
-    "Dropout": _same,
-    "Flatten": _flatten,
-    "Logsumexp": _log_sum_exp,
+    "DepthwiseConv2D": _depthwise_convolution,
+    "LogMeanExp": _log_mean_exp,
     "MaxPooling2D": _max_pooling,
+    "ReLU": _clipped,
     "Rescaling": _rescaling,
-    "Reshape": _reshape,
-    "SpatialDropout2D": _same,
     "ZeroPadding2D": _zero_padding,
 }
 """How each kind of layer is written: writer, layer, names of its inputs, rank of the first → name of its output."""

@@ -4,6 +4,6 @@
 again. ``smoothgrad`` alone needs gradients, by tf-keras-vis and TensorFlow: imported only when it is asked for.
 """
 
-from lungapp.saliency.one_pass import ONE_PASS, class_weights, gradcam, layercam, shares
+from lungapp.saliency.one_pass import ONE_PASS, class_weights, gradcam, gradcam_plus_plus, layercam
 
-__all__ = ["ONE_PASS", "class_weights", "gradcam", "layercam", "shares"]
+__all__ = ["ONE_PASS", "class_weights", "gradcam", "gradcam_plus_plus", "layercam"]

@@ -1,16 +1,16 @@
 """Maps out of the forward pass, exact and without a backward pass.
 
-The CAM methods weigh feature maps by gradients of the class's logit. Where only an average and one dense layer follow
-the features, that gradient is the same at every place and a constant of the network, the dense layer's kernel, so the
-maps are a by-product of the forward pass:
+The CAM methods weigh feature maps by gradients of the class's logit. Behind the last feature maps stand the logarithm
+of the mean exponential over the places (`lungapp.models.LogMeanExp`) and one dense layer, so the gradient at a place is
+the dense weight times that place's share, the map's softmax over all places, and both are there after the forward pass:
 
-- Grad-CAM (Selvaraju et al. 2017) weighs by the mean gradient, and so equals CAM (Zhou et al. 2016) and HiRes-CAM
-  (Draelos and Carin 2020).
-- Layer-CAM (Jiang et al. 2021) weighs each place by its own gradient where that is positive: here the positive weights.
-- Grad-CAM++ (Chattopadhyay et al. 2018) averages the positive gradients with shares that are equal where the gradients
-  are: here the same as Layer-CAM.
+- Grad-CAM (Selvaraju et al. 2017) weighs a map by its mean gradient. The shares of a map sum to 1, so that is the dense
+  weight over the number of places, as with a plain average.
+- Layer-CAM (Jiang et al. 2021) weighs each place by its own gradient where that is positive.
+- Grad-CAM++ (Chattopadhyay et al. 2018) weighs a map by its positive gradients, with shares of their own.
 
-Where a label's logit also sums finer classes, the gradient weighs their kernels by each one's share in that sum.
+Arrays: ``features`` (rows, columns, channels) float32, the last feature maps of one slice; ``weights`` (channels,)
+float32, the dense layer's for one class. Maps are (rows, columns) float32, at least 0, up to a positive scale.
 """
 
 from __future__ import annotations
@@ -20,61 +20,46 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 
-def class_weights(tensors: Mapping[str, np.ndarray], channels: int) -> np.ndarray:
-    """(channels, labels, finer) float32: Grad-CAM's weight of every feature map, up to a positive scale.
-
-    ``finer`` is 1 where a label has no finer classes. A map's weight for a label is the mean over its finer classes,
-    weighed by their `shares`. The dense kernel has one row per position and channel (positions first); the mean
-    gradient over positions is the mean of the rows of a channel.
+def class_weights(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(channels, labels) float32: the dense layer's kernel.
 
     Parameters
     ----------
     tensors : the model's weights by their Keras paths (`lungapp.weights_io.tensors_of`).
-    channels : of the feature maps.
     """
-    if "finer_logits/kernel" not in tensors:
-        return _by_channel(tensors["logits/kernel"], channels)[..., None]
-    coarse = _by_channel(tensors["label_logits/kernel"], channels)
-    fine = _by_channel(tensors["finer_logits/kernel"], channels).reshape(*coarse.shape, -1)
-    return (coarse[..., None] + fine) / 2
+    return tensors["logits/kernel"].astype(np.float32)
 
 
-def shares(finer: np.ndarray) -> np.ndarray:
-    """(labels, finer) float32, each row summing to 1, from the finer classes' logits (labels, finer)."""
-    exponentials = np.exp(finer - finer.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def _by_channel(kernel: np.ndarray, channels: int) -> np.ndarray:
-    return kernel.astype(np.float32).reshape(-1, channels, kernel.shape[-1]).mean(axis=0)
+def gradients(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(rows, columns, channels) float32: the gradient of the class's logit at every place of every map."""
+    exponentials = np.exp(features - features.max(axis=(0, 1)))
+    return weights * exponentials / exponentials.sum(axis=(0, 1))
 
 
 def gradcam(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """One-pass Grad-CAM for one class.
-
-    Parameters
-    ----------
-    features : (rows, columns, channels) float32, the last feature maps of one slice.
-    weights : (channels,) float32, that class's `class_weights`, averaged by the `shares` of its finer classes.
-
-    Returns
-    -------
-    (rows, columns) float32, at least 0: positive evidence only, as in the paper. All 0 where there is none.
-    """
+    """One-pass Grad-CAM: positive evidence only, as in the paper. All 0 where there is none."""
     return np.maximum(features @ weights, 0.0)
 
 
 def layercam(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """One-pass Layer-CAM, and Grad-CAM++, for one class; arrays as for `gradcam`.
+    """One-pass Layer-CAM: what speaks against the class takes nothing away from what speaks for it."""
+    return np.maximum((np.maximum(gradients(features, weights), 0.0) * features).sum(axis=-1), 0.0)
 
-    What speaks against the class takes nothing away from what speaks for it.
-    """
-    return np.maximum(features @ np.maximum(weights, 0.0), 0.0)
+
+def gradcam_plus_plus(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """One-pass Grad-CAM++."""
+    slopes = gradients(features, weights)
+    second = slopes**2
+    denominator = 2 * second + slopes * second * features.sum(axis=(0, 1))
+    shares = second / np.where(denominator == 0, 1, denominator)
+    total = shares.sum(axis=(0, 1))
+    by_channel = (np.maximum(slopes, 0) * shares).sum(axis=(0, 1)) / np.where(total == 0, 1, total)
+    return np.maximum(features @ by_channel, 0.0)
 
 
 ONE_PASS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "gradcam": gradcam,
-    "gradcam_plus_plus": layercam,
+    "gradcam_plus_plus": gradcam_plus_plus,
     "layercam": layercam,
 }
 """The methods that cost no pass of their own, by their names in `lungapp.methods`."""
