@@ -16,6 +16,9 @@
     LUNGAPP_USERS            who may log in, see `lungapp.users`                 (default: no login)
     LUNGAPP_PRECISION        "auto": bf16 where the processor computes with it, else f32; or one of them (default auto)
     LUNGAPP_LOG              "off", "analyses" or "requests" (both), as lines of JSON on the error output (default off)
+    LUNGAPP_MAX_CONNECTIONS  connections at a time; one client has a quarter of them (default 512)
+    LUNGAPP_GRACE            seconds for what runs when the process is asked to end (default 20)
+    LUNGAPP_METRICS          a token of at least 16 letters, with which ``/metrics`` is served (default: it is not)
 
 An unset or empty variable means the default. Host and port are Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
 """
@@ -50,6 +53,14 @@ RANGES: dict[str, tuple[int, int]] = {
 }
 """What each limit may be set to; ``max_pixels`` stays below the 179 million from which Pillow opens no image at all."""
 
+SERVING: dict[str, tuple[str, tuple[int, int]]] = {
+    "connections": ("LUNGAPP_MAX_CONNECTIONS", (16, 65_536)),
+    "grace": ("LUNGAPP_GRACE", (0, 3600)),
+}
+"""The variable of each, and what it may be set to."""
+
+SHORTEST_TOKEN = 16
+
 PRECISIONS = ("auto", "f32", "bf16")
 """What the models may be computed in, the default first. bf16 moves probabilities by up to 0.0041 (docs/speed.md)."""
 
@@ -71,6 +82,9 @@ class Settings:
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     log: str = "off"
     precision: str = PRECISIONS[0]
+    connections: int = 512
+    grace: int = 20
+    metrics: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -92,6 +106,11 @@ class Settings:
             users=read_users(users) if (users := environ.get("LUNGAPP_USERS", "").strip()) else {},
             log=_choice(environ, "LUNGAPP_LOG", LOGS),
             precision=_choice(environ, "LUNGAPP_PRECISION", PRECISIONS),
+            metrics=_token(environ, "LUNGAPP_METRICS"),
+            **{
+                name: _integer(environ, variable, getattr(cls, name), allowed)
+                for name, (variable, allowed) in SERVING.items()
+            },
         )
 
 
@@ -104,6 +123,15 @@ def _integer(environ: Mapping[str, str], name: str, default: int, allowed: tuple
     if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
         raise InvalidSetting(f"Expected {name} to be a whole number from {low} to {high}. Received: {text[:40]!r}")
     return int(text)
+
+
+def _token(environ: Mapping[str, str], name: str) -> str:
+    text = environ.get(name, "").strip()
+    if text and not (len(text) >= SHORTEST_TOKEN and re.fullmatch(r"[!-~]+", text)):
+        raise InvalidSetting(
+            f"Expected {name} to be at least {SHORTEST_TOKEN} letters or digits without blanks. Received: others."
+        )
+    return text
 
 
 def _folder(environ: Mapping[str, str], name: str, default: FolderT) -> Path | FolderT:

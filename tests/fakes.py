@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lungapp.cards import ModelCard
+from lungapp.connections import bound_connections
 from lungapp.errors import UnknownTarget, WeightsMissing
 from lungapp.methods import get_method
 from lungapp.preprocessing import to_input
@@ -190,6 +191,7 @@ def serve(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[str]:
         port = probe.getsockname()[1]
     demo = build_demo(engine, settings)
     options = page_options(settings, engine=engine)
+    bound_connections(settings.connections)
     demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **options)
     try:
         yield f"http://127.0.0.1:{port}"

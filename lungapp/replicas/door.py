@@ -11,7 +11,9 @@ import re
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lungapp.connections import bound_connections
 from lungapp.cookies import read_cookies
+from lungapp.settings import Settings
 
 VARIABLE, VALUE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "lungapp.replicas.door.middlewares"
 
@@ -26,7 +28,8 @@ PAGES = ("/", "/config")
 
 
 def middlewares() -> list[Middleware]:
-    """For Ray Serve to put around each of its proxies."""
+    """For Ray Serve to put around each of its proxies, before it starts the server, whose connections have bounds."""
+    bound_connections(Settings.from_env().connections)
     return [Middleware(Door)]
 
 

@@ -29,7 +29,7 @@ logger = logging.getLogger("lungapp.record")
 
 ROUTES = re.compile(
     r"/(gradio_api/(upload|file|heartbeat|cancel|reset|info|queue/(join|data|status)|call|run|upload_progress)"
-    r"|api/analyse|config|health|login|logout|theme\.css|manifest\.json|favicon\.ico|assets|static)\b"
+    r"|api/analyse|config|health|ready|metrics|login|logout|theme\.css|manifest\.json|favicon\.ico|assets|static)\b"
 )
 MODEL_NAMES = {spec.name for spec in MODELS} | {"all"}
 
