@@ -28,6 +28,8 @@ from lungapp.slices import Entry, Slice
 from lungapp.ui import build_demo, page_options
 
 if TYPE_CHECKING:
+    import gradio as gr
+
     from lungapp.engine import Engine
 
 DEFAULTS = Settings()
@@ -186,6 +188,13 @@ def _explain(item: Slice, prediction: Prediction, target: str, method: str) -> A
 @contextmanager
 def serve(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[str]:
     """The page on a free port of this machine; yields its address."""
+    with serve_page(engine, settings) as (url, _):
+        yield url
+
+
+@contextmanager
+def serve_page(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[tuple[str, gr.Blocks]]:
+    """The same; yields the page too."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -194,7 +203,7 @@ def serve(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[str]:
     bound_connections(settings.connections)
     demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **options)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", demo
     finally:
         demo.close(verbose=False)
         with warnings.catch_warnings():  # what Gradio leaves open is collected here, not in some later test

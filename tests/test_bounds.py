@@ -35,7 +35,7 @@ def served(
     users = {"ada": hash_password(PASSWORD)} if way == "login" else {}
     if way in ("stripped", "kept"):
         monkeypatch.setenv("GRADIO_ROOT_PATH", ROOT)
-    with serve(engine or FakeEngine(), Settings(users=users, **settings)) as url:  # type: ignore[arg-type]
+    with serve(FakeEngine(), Settings(users=users, **settings)) as url:  # type: ignore[arg-type]
         yield url + (ROOT if way == "kept" else "")
 
 

@@ -22,6 +22,7 @@ from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, direct
 from lungapp.ui.direct import PLACES
 from lungapp.ui.record import route_of
+from lungapp.ui.shares import ADDRESS
 from lungapp.ui.uploads import cache_folder
 from lungapp.users import hash_password
 from tests.fakes import SERVER_WARNINGS, BrokenEngine, FakeEngine, serve
@@ -30,6 +31,9 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 PHANTOM = EXAMPLES / "phantom-mass.png"
 PASSWORD = "a long enough pass phrase"
+
+MINE = max(1, int(PLACES * ADDRESS))
+"""What the callers of one address have of the places."""
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +121,7 @@ def test_large_bodies_are_refused(address: str, monkeypatch: pytest.MonkeyPatch)
 
     announced, streamed = ask(address, b"x" * (2**14 + 1)), ask(address, unannounced())
     assert (announced.status_code, streamed.status_code) == (413, 413)
-    assert "Expected a slice of at most 16384 bytes" in streamed.json()["error"]
+    assert "Expected a request of at most 16384 bytes" in streamed.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,7 @@ class Gate(FakeEngine):
 
 
 def until(true: Any) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60  # for a slow machine
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -171,45 +175,45 @@ def until(true: Any) -> None:
 
 def test_some_are_worked_on_some_wait_and_the_rest_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(direct, "LONGEST", 4)
-    gate = Gate()
+    gate, entered = Gate(), int((PLACES + 4) * ADDRESS)
     with serve(gate) as url, ThreadPoolExecutor(PLACES + 8) as callers:
         asked = [callers.submit(ask, url) for _ in range(PLACES + 8)]
-        until(lambda: sum(one.done() for one in asked) == 4)
+        until(lambda: sum(one.done() for one in asked) == PLACES + 8 - entered)
         told = [one.result() for one in asked if one.done()]
         assert {answer.status_code for answer in told} == {503}
-        assert told[0].json()["error"].startswith("Expected at most 4 requests to wait.")
+        assert told[0].json()["error"].startswith("Expected at most 4 requests to wait")
         assert httpx.get(f"{url}/health").status_code == 200, "the page lives on"
-        until(lambda: gate.inside == PLACES)
+        until(lambda: gate.inside == MINE)
         gate.open.set()
         codes = sorted(one.result().status_code for one in asked)
-    assert codes == [200] * (PLACES + 4) + [503] * 4
-    assert gate.most == PLACES
+    assert codes == [200] * entered + [503] * (PLACES + 8 - entered)
+    assert gate.most == MINE
 
 
 def test_nobody_waits_for_slow_explanations_of_others() -> None:
     gate = Gate()
     with serve(gate) as url, ThreadPoolExecutor(PLACES + 2) as callers:
-        slow = [callers.submit(ask, url, method="scorecam") for _ in range(PLACES + 1)]
-        until(lambda: gate.inside == PLACES)
+        slow = [callers.submit(ask, url, method="scorecam") for _ in range(MINE + 1)]
+        until(lambda: gate.inside == MINE)
         quick = callers.submit(ask, url)
-        until(lambda: gate.inside == PLACES + 1)
+        until(lambda: gate.inside == MINE + 1)
         gate.open.set()
         assert {one.result().status_code for one in [*slow, quick]} == {200}
-    assert gate.most == PLACES + 1
+    assert gate.most == MINE + 1
 
 
 def test_who_leaves_while_waiting_is_not_worked_for() -> None:
     gate = Gate()
     with serve(gate) as url, ThreadPoolExecutor(PLACES) as callers:
-        asked = [callers.submit(ask, url) for _ in range(PLACES)]
-        until(lambda: gate.inside == PLACES)
+        asked = [callers.submit(ask, url) for _ in range(MINE)]
+        until(lambda: gate.inside == MINE)
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(url + direct.PATH, content=PHANTOM.read_bytes(), timeout=httpx.Timeout(5, read=0.5))
         httpx.get(f"{url}/health")  # The server's loop comes to this after it has come to the closed connection.
         gate.open.set()
         assert {one.result().status_code for one in asked} == {200}
         assert ask(url).status_code == 200
-    assert gate.seen == PLACES + 1
+    assert gate.seen == MINE + 1
 
 
 def test_the_log_names_the_route_alone() -> None:
