@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for a slow machine; what is waited for comes in a fraction of one."""
 
 HOST = b"Host: localhost\r\n"

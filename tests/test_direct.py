@@ -44,7 +44,7 @@ def address() -> Iterator[str]:
 
 def ask(address: str, body: Any = None, **query: Any) -> httpx.Response:
     content = PHANTOM.read_bytes() if body is None else body
-    return httpx.post(address + direct.PATH, content=content, params=query, timeout=30)
+    return httpx.post(address + direct.PATH, content=content, params=query, timeout=120)
 
 
 def picture_of(answer: httpx.Response) -> np.ndarray:
@@ -143,7 +143,7 @@ def test_failures_become_words(error: Exception, status: int, words: str) -> Non
 def test_nobody_is_let_in_without_a_login() -> None:
     with serve(FakeEngine(), Settings(users={"ada": hash_password(PASSWORD)})) as url:
         assert ask(url).status_code == 401
-        client = httpx.Client(base_url=url, timeout=30)
+        client = httpx.Client(base_url=url, timeout=120)
         client.post("/login", data={"username": "ada", "password": PASSWORD})
         assert client.post(direct.PATH, content=PHANTOM.read_bytes()).status_code == 200
 
@@ -160,7 +160,7 @@ class Gate(FakeEngine):
         with self._lock:
             self.inside, self.seen = self.inside + 1, self.seen + 1
             self.most = max(self.most, self.inside)
-        self.open.wait(30)
+        self.open.wait(120)
         with self._lock:
             self.inside -= 1
         return super().analyse(*args, **options)
@@ -208,7 +208,7 @@ def test_who_leaves_while_waiting_is_not_worked_for() -> None:
         asked = [callers.submit(ask, url) for _ in range(MINE)]
         until(lambda: gate.inside == MINE)
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(url + direct.PATH, content=PHANTOM.read_bytes(), timeout=httpx.Timeout(5, read=0.5))
+            httpx.post(url + direct.PATH, content=PHANTOM.read_bytes(), timeout=httpx.Timeout(60, read=0.5))
         httpx.get(f"{url}/health")  # The server's loop comes to this after it has come to the closed connection.
         gate.open.set()
         assert {one.result().status_code for one in asked} == {200}

@@ -91,11 +91,6 @@ def run(demo: gr.Blocks, engine: Engine, settings: Settings, options: dict[str, 
     """
     host, port = place()
     bound_connections(settings.connections)
-    try:
-        demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **options)
-    except OSError as error:  # taken in the moment since
-        raise InvalidSetting(f"Expected port {port} on {host} to be free. Received: it is taken.") from error
-    threading.Thread(target=engine.warm_up, name="warm-up", daemon=True).start()
     asked = threading.Event()
 
     def end(number: int, _: object) -> None:
@@ -104,5 +99,10 @@ def run(demo: gr.Blocks, engine: Engine, settings: Settings, options: dict[str, 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    try:
+        demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **options)
+    except OSError as error:  # taken in the moment since
+        raise InvalidSetting(f"Expected port {port} on {host} to be free. Received: it is taken.") from error
+    threading.Thread(target=engine.warm_up, name="warm-up", daemon=True).start()
     asked.wait()
     finish(demo, settings.grace)

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 Open = Callable[..., Visit]
 
-WAIT = 60_000
+WAIT = 120_000
 
 CUT_OFF = """() => [...document.querySelectorAll('[role=tabpanel] *')].filter((part) => {
     const box = part.getBoundingClientRect();

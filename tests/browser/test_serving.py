@@ -43,9 +43,9 @@ def test_a_first_analysis_says_why_it_waits_and_then_answers(visit: Callable[...
     with serve(engine) as url:
         seen = visit(url)
         seen.upload(PHANTOM)
-        expect(seen.page.get_by_text("The models are being loaded")).to_be_visible(timeout=20_000)
+        expect(seen.page.get_by_text("The models are being loaded")).to_be_visible(timeout=120_000)
         engine.loaded.set()
-        expect(seen.page.get_by_text("Predicted class")).to_be_visible(timeout=20_000)
+        expect(seen.page.get_by_text("Predicted class")).to_be_visible(timeout=120_000)
         expect(seen.page.get_by_text("The models are being loaded")).to_have_count(0)
         seen.page.context.close()
 
@@ -57,15 +57,15 @@ def test_a_full_disk_is_said_on_the_page(chromium: Browser, monkeypatch: pytest.
     with serve(FakeEngine()) as url:
         page = chromium.new_context().new_page()
         page.goto(url)
-        page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+        page.get_by_role("heading", name="No slice yet").wait_for(timeout=120_000)
         with monkeypatch.context() as patch:
             patch.setattr("lungapp.ui.upload_route._receive", full)
             page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
-            expect(page.get_by_text("Expected room for the upload")).to_be_visible(timeout=20_000)
+            expect(page.get_by_text("Expected room for the upload")).to_be_visible(timeout=120_000)
         page.reload()
-        page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+        page.get_by_role("heading", name="No slice yet").wait_for(timeout=120_000)
         page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
-        expect(page.get_by_text("Predicted class")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Predicted class")).to_be_visible(timeout=120_000)
         page.context.close()
 
 
@@ -76,13 +76,13 @@ def test_a_login_and_then_an_analysis(chromium: Browser) -> None:
         page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
         page.goto(url)
         name = page.get_by_label("username")
-        name.wait_for(timeout=30_000)
+        name.wait_for(timeout=120_000)
         assert page.get_by_text("No slice yet").count() == 0
         name.fill("ada")
         page.get_by_label("password").fill(PASSWORD)
         page.get_by_role("button", name="Login").click()
-        page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+        page.get_by_role("heading", name="No slice yet").wait_for(timeout=120_000)
         page.locator("#la-file input[type=file]").set_input_files(PHANTOM)
-        expect(page.get_by_text("Predicted class")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Predicted class")).to_be_visible(timeout=120_000)
         context.close()
     assert errors == []
