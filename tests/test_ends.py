@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.cold_start import free_port
 from lungapp.errors import InvalidSetting
 from lungapp.settings import Settings
 from lungapp.startup import PREFIX
@@ -49,8 +50,6 @@ class Models(FakeEngine):
 @contextmanager
 def process(folder: Path, *command: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A page in a process of its own, and its address; killed where a test fails."""
-    from benchmarks.cold_start import free_port
-
     port = free_port()
     own = {
         "GRADIO_SERVER_PORT": str(port),

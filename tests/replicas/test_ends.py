@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import httpx
+
 from tests.hostile import Wire
 from tests.replicas.conftest import replicas
 
@@ -15,8 +17,6 @@ def test_idle_replicas_end_without_their_grace(needs_serve: None) -> None:
 
 
 def test_a_probe_reaches_a_replica(address: str) -> None:
-    import httpx
-
     assert httpx.get(f"{address}/ready", timeout=60).json() == {"ready": True, "reasons": []}
 
 
