@@ -74,7 +74,7 @@ class Page:
 
         states = self._watch.states()
         if not is_alive(states):
-            raise LungAppError("; ".join(message for _, message in states.values()))
+            raise LungAppError("; ".join(message or state for state, message in states.values()))
 
 
 def mounted(demo: gr.Blocks, options: dict[str, Any]) -> ASGIApp:
