@@ -189,13 +189,8 @@ def test_a_queue_that_is_full_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("token", ["", TOKEN])
 def test_figures_are_for_whoever_has_the_token(token: str) -> None:
     with serve(FakeEngine(), Settings(metrics=token)) as url, httpx.Client(base_url=url) as client:
-        strangers = [
-            {},
-            {"authorization": "Bearer"},
-            {"authorization": f"Bearer {TOKEN}x"},
-            {"authorization": "Bearer \xff"},
-        ]
-        codes = {client.get("/metrics", headers=headers).status_code for headers in strangers}
+        tries = ("", "Bearer", f"Bearer {TOKEN}x", f"bearer{TOKEN}")
+        codes = {client.get("/metrics", headers={"authorization": text}).status_code for text in tries}
         assert codes == ({401} if token else {404})
         answer = client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
         assert answer.status_code == (200 if token else 404)
