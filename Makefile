@@ -74,7 +74,7 @@ archive-bench: $(VENV)/dev.stamp  ## score archives of 100, 1,000 and 10,000 sli
 load: $(VENV)/dev.stamp  ## time many users at once against the raw batched forward pass
 	$(RUN) -m benchmarks.load
 
-soak: $(VENV)/dev.stamp  ## serve users for MINUTES=30 and watch errors, memory and files
+soak: $(VENV)/dev.stamp  ## serve users for MINUTES=30 beside a hostile client and watch errors, waiting, memory and files
 	$(RUN) -m benchmarks.load --soak $(or $(MINUTES),30)
 
 gate: $(VENV)/dev.stamp  ## try the input gate on chest CT and on what is none; DATA=folder

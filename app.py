@@ -10,7 +10,7 @@ from lungapp.errors import LungAppError
 from lungapp.hub import weights_at
 from lungapp.reading.workers import workers
 from lungapp.settings import Settings
-from lungapp.startup import keep_memory, keep_private, place, require_temporary_folder, sweep, without_stubs
+from lungapp.startup import keep_memory, keep_private, leave, place, require_temporary_folder, sweep, without_stubs
 
 try:
     settings = Settings.from_env()
@@ -34,9 +34,10 @@ except LungAppError as error:
 demo = build_demo(engine, settings)
 
 if __name__ == "__main__":
-    # A plain end on SIGTERM, which stops a container, so that uploads are deleted on the way out.
+    # A plain end on SIGTERM, which stops a container, until `run` sees to it; so uploads are deleted on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         run(demo, engine, settings)  # type: ignore[arg-type]
     except LungAppError as error:
         sys.exit(f"LungApp cannot start. {error}")
+    leave()

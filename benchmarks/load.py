@@ -36,6 +36,7 @@ import numpy as np
 
 from benchmarks import row
 from benchmarks.cold_start import ROOT, free_port, memory_of, wait_for
+from benchmarks.hostile import hostile
 from benchmarks.users import USERS, Outcome, crowd, pictures
 from lungapp.batching import MOST
 from lungapp.registry import DEFAULT_MODEL
@@ -52,6 +53,9 @@ RAW_SECONDS = 4.0
 WARM_UP_SECONDS = 5.0
 SOAK_WARM_UP_SECONDS = 300.0
 """Until every thread has come to its largest, and as many sessions have been there as are kept."""
+
+BESIDE = 2.0
+"""How many times longer the honest users' 95th percentile may be beside a hostile client."""
 
 SOAK_STEPS = 12
 """How often a soak tells how it goes."""
@@ -186,29 +190,47 @@ def _errors(outcome: Outcome) -> str:
     return ", ".join(f"{number} x {text}" for text, number in outcome.errors.most_common(3)) or "0"
 
 
-def soak(app: Application, model: str, users: int, minutes: float) -> None:
-    """Serve for ``minutes`` and tell now and then: analyses, errors, memory, files."""
+def soak(app: Application, model: str, users: int, minutes: float) -> bool:
+    """Serve for ``minutes``, half of each step beside a hostile client, and tell now and then how it goes.
+
+    Returns whether the honest users' p95 beside it was at most `BESIDE` times what it is without, and nobody met an
+    error.
+    """
     from lungapp.ui.theme import SESSIONS  # imports Gradio, which the users do without
 
     slices, step = pictures(), 60 * minutes / SOAK_STEPS
     rounds = math.ceil(SESSIONS / users)
+    warm_up = min(SOAK_WARM_UP_SECONDS, 30 * minutes)
     for _ in range(rounds):
-        crowd(app.port, model, users, SOAK_WARM_UP_SECONDS / rounds, slices, "gradio")
+        crowd(app.port, model, users, warm_up / rounds, slices, "gradio")
     start = app.memory()
     print(
         f"{model}, {users} users, {minutes:g} minutes; {start:.0f} MiB and {app.files()} files after warming up",
         flush=True,
     )
+    alone, beside = Outcome(), Outcome()
     for number in range(1, SOAK_STEPS + 1):
-        outcome = crowd(app.port, model, users, step, slices, "gradio")
+        quiet = crowd(app.port, model, users, step / 2, slices, "gradio")
+        with hostile(app.port, slices[0]) as stranger:
+            loud = crowd(app.port, model, users, step / 2, slices, "gradio")
+        for whole, part in ((alone, quiet), (beside, loud)):
+            whole.seconds += part.seconds
+            whole.errors.update(part.errors)
         growth = 100 * (app.memory() / start - 1)
         print(
-            f"{number * step / 60:6.1f} min  {outcome.rate:6.1f} /s  p95 {outcome.percentile(95):.2f} s  "
-            f"errors {_errors(outcome)}  {app.memory():.0f} MiB ({growth:+.1f} %)  {app.files()} files",
+            f"{number * step / 60:6.1f} min  alone {quiet.rate:6.1f} /s  p95 {quiet.percentile(95):.2f} s  "
+            f"errors {_errors(quiet)}  beside {loud.rate:6.1f} /s  p95 {loud.percentile(95):.2f} s  "
+            f"errors {_errors(loud)}  {app.memory():.0f} MiB ({growth:+.1f} %)  {app.files()} files  "
+            f"hostile: {dict(stranger.answers)}",
             flush=True,
         )
+    ratio = beside.percentile(95) / alone.percentile(95)
+    print(
+        f"p95 alone {alone.percentile(95):.2f} s, beside {beside.percentile(95):.2f} s: {ratio:.2f} times", flush=True
+    )
     time.sleep(IDLE_SECONDS)
     print(f"{IDLE_SECONDS:.0f} s after the last user: {app.files()} files, {app.memory():.0f} MiB", flush=True)
+    return ratio <= BESIDE and not alone.errors and not beside.errors
 
 
 def main() -> None:
@@ -229,7 +251,8 @@ def main() -> None:
     )
     with application() as app:
         if options.soak:
-            soak(app, options.models[-1], options.soak_users, options.soak)
+            if not soak(app, options.models[-1], options.soak_users, options.soak):
+                sys.exit(f"Expected no errors, and a p95 at most {BESIDE:g} times that without a hostile client.")
             return
         print(row(*HEAD), "|" + len(HEAD) * " --- |", sep="\n", flush=True)
         for model in options.models:

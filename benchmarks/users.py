@@ -55,11 +55,15 @@ def _png(item: Slice) -> bytes:
     return file.getvalue()
 
 
+def connect(port: int, address: str) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT, source_address=(address, 0))
+
+
 class DirectUser:
     """A program that sends a slice and gets the report and the overlay back, all in one request."""
 
-    def __init__(self, port: int, model: str) -> None:
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    def __init__(self, port: int, model: str, address: str) -> None:
+        self._http = connect(port, address)
         self._path = f"/api/analyse?model={model}"
 
     def arrive(self) -> None:
@@ -82,8 +86,8 @@ class DirectUser:
 class GradioUser:
     """A program that keeps its cookie and its session, and goes Gradio's way: upload, call, answer, overlay."""
 
-    def __init__(self, port: int, model: str) -> None:
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    def __init__(self, port: int, model: str, address: str) -> None:
+        self._http = connect(port, address)
         self._model, self._cookie, self._session = model, "", secrets.token_hex(8)
 
     def arrive(self) -> None:
@@ -133,7 +137,8 @@ def crowd(port: int, model: str, users: int, seconds: float, slices: list[bytes]
     outcome, lock, ready = Outcome(), threading.Lock(), threading.Barrier(users + 1)
 
     def live(number: int) -> None:
-        user = USERS[way](port, model)
+        # Each at an address of their own, as users are: one address has a share of the places, not all.
+        user = USERS[way](port, model, f"127.0.0.{number % 200 + 2}")
         try:
             user.arrive()
         except OSError as error:

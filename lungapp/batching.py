@@ -31,6 +31,9 @@ AT_ONCE = 2 * MOST
 """Requests of the page that are worked on at a time: a batch is with the model while the next is read and the last is
 drawn."""
 
+SERIES_AT_ONCE = 3
+"""Series that are scored side by side, a batch of one after a batch of the other: nobody waits for another's end."""
+
 
 class Batcher(Generic[T]):
     """A function of batches, for many threads that have a few pictures each.

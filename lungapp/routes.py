@@ -19,7 +19,8 @@ READ, WRITE = ("GET", "HEAD"), ("POST",)
 
 KIB, MIB = 2**10, 2**20
 
-PAGE, LOGIN, LOGOUT, HEALTH, CONFIG = "/", "/login", "/logout", "/health", "/config"
+PAGE, LOGIN, LOGOUT, CONFIG = "/", "/login", "/logout", "/config"
+HEALTH, READY, METRICS = "/health", "/ready", "/metrics"
 ANALYSE = "/api/analyse"
 API = "/gradio_api"
 UPLOAD, FILE, INFO, APP_ID = f"{API}/upload", f"{API}/file", f"{API}/info", f"{API}/app_id"
@@ -70,6 +71,7 @@ ASSET = r"/[A-Za-z0-9_.@+-]+(/[A-Za-z0-9_.@+-]+)*"
 RULES = (
     _read(PAGE, who=ANYBODY),  # who has not logged in gets the form for it
     _read(HEALTH, who=ANYBODY),
+    _read(READY, who=ANYBODY),
     _write(ANALYSE, body_limit=ANALYSE_BYTES),
     _read(CONFIG),
     _read("/assets", ASSET, ANYBODY, cacheable=True),
@@ -106,13 +108,16 @@ MCP_RULES = (
 )
 
 
-def table(upload_bytes: int, login: bool = False, mcp: bool = False) -> tuple[Rule, ...]:
-    """All rows, with ``upload_bytes`` the largest upload in all; those of a login and of MCP where there is one."""
+METRICS_RULES = (_read(METRICS, who=ANYBODY),)  # whoever has the token, which the route itself asks for
+
+
+def table(upload_bytes: int, login: bool = False, mcp: bool = False, metrics: bool = False) -> tuple[Rule, ...]:
+    """All rows, with ``upload_bytes`` the largest upload in all; those of a login, MCP and figures where there are."""
     rules = (replace(rule, body_limit=upload_bytes) if rule.name == UPLOAD else rule for rule in RULES)
-    return (*rules, *(LOGIN_RULES if login else ()), *(MCP_RULES if mcp else ()))
+    return (*rules, *(LOGIN_RULES if login else ()), *(MCP_RULES if mcp else ()), *(METRICS_RULES if metrics else ()))
 
 
-FIRST_SEGMENTS = {rule.name.split("/")[1] for rule in (*RULES, *LOGIN_RULES)} - {""}
+FIRST_SEGMENTS = {rule.name.split("/")[1] for rule in (*RULES, *LOGIN_RULES, *METRICS_RULES)} - {""}
 """What a prefix may not begin with: it could not be told from an address of ours."""
 
 

@@ -24,6 +24,9 @@
     LUNGAPP_ORIGINS          other sites whose pages may send requests, such as "https://pacs.example" (default none)
     LUNGAPP_PRECISION        "auto": bf16 where the processor computes with it, else f32; or one of them (default auto)
     LUNGAPP_LOG              "off", "analyses" or "requests" (both), as lines of JSON on the error output (default off)
+    LUNGAPP_MAX_CONNECTIONS  connections at a time; one client has a quarter of them (default 512)
+    LUNGAPP_GRACE            seconds for what runs when the process is asked to end (default 20)
+    LUNGAPP_METRICS          a token of at least 16 letters, with which ``/metrics`` is served (default: it is not)
 
 An unset or empty variable means the default. Host and port are Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT;
 so is GRADIO_ROOT_PATH, the path or the whole address under which a proxy puts the page. A Space names its host itself.
@@ -72,6 +75,14 @@ LOGIN_RANGES: dict[str, tuple[int, tuple[int, int]]] = {"MINUTES": (60, (1, 1440
 ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
+SERVING: dict[str, tuple[str, tuple[int, int]]] = {
+    "connections": ("LUNGAPP_MAX_CONNECTIONS", (16, 65_536)),
+    "grace": ("LUNGAPP_GRACE", (0, 3600)),
+}
+"""The variable of each, and what it may be set to."""
+
+SHORTEST_TOKEN = 16
+
 PRECISIONS = ("auto", "f32", "bf16")
 """What the models may be computed in, the default first. bf16 moves probabilities by up to 0.0041 (docs/speed.md)."""
 
@@ -100,6 +111,9 @@ class Settings:
     public_origin: str = ""
     log: str = "off"
     precision: str = PRECISIONS[0]
+    connections: int = 512
+    grace: int = 20
+    metrics: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -129,6 +143,11 @@ class Settings:
             public_origin=public_origin,
             log=_choice(environ, "LUNGAPP_LOG", LOGS),
             precision=_choice(environ, "LUNGAPP_PRECISION", PRECISIONS),
+            metrics=_token(environ, "LUNGAPP_METRICS"),
+            **{
+                name: _integer(environ, variable, getattr(cls, name), allowed)
+                for name, (variable, allowed) in SERVING.items()
+            },
         )
 
 
@@ -176,6 +195,15 @@ def _root(environ: Mapping[str, str]) -> tuple[str, str]:
     if not origin and ORIGIN.fullmatch(f"https://{host}"):
         origin = f"https://{host}"
     return origin, path
+
+
+def _token(environ: Mapping[str, str], name: str) -> str:
+    text = environ.get(name, "").strip()
+    if text and not (len(text) >= SHORTEST_TOKEN and re.fullmatch(r"[!-~]+", text)):
+        raise InvalidSetting(
+            f"Expected {name} to be at least {SHORTEST_TOKEN} letters or digits without blanks. Received: others."
+        )
+    return text
 
 
 def _folder(environ: Mapping[str, str], name: str, default: FolderT) -> Path | FolderT:

@@ -12,10 +12,11 @@ import inspect
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lungapp.errors import InvalidSetting, StorageUnavailable
 
@@ -78,6 +79,14 @@ def sweep(prefix: str = PREFIX) -> None:
         process = folder.name.removeprefix(prefix).partition("-")[0]
         if not process.isdigit() or int(process) == os.getpid() or not _alive(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def leave() -> NoReturn:
+    """End the process now, and its uploads with it; no thread is waited for, since a model's load may never be done."""
+    sweep()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _alive(process: int) -> bool:

@@ -6,6 +6,11 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from benchmarks.cold_start import free_port
+
+# Whatever starts without a port of its own finds a free one: the application may run beside the tests.
+os.environ["GRADIO_SERVER_PORT"] = str(free_port())
+
 from pathlib import Path
 
 import numpy as np

@@ -16,6 +16,7 @@ import numpy as np
 
 from lungapp.anatomy import Anatomy
 from lungapp.cards import ModelCard
+from lungapp.connections import bound_connections
 from lungapp.errors import UnknownTarget, WeightsMissing
 from lungapp.methods import DEFAULT_METHOD, get_method
 from lungapp.preprocessing import to_input
@@ -28,6 +29,8 @@ from lungapp.slices import Entry, Slice
 from lungapp.ui import Server, build_application, build_demo
 
 if TYPE_CHECKING:
+    import gradio as gr
+
     from lungapp.engine import Engine
 
 DEFAULTS = Settings()
@@ -203,14 +206,22 @@ def _explain(item: Slice, prediction: Prediction, target: str, method: str) -> A
 @contextmanager
 def serve(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[str]:
     """The page on a free port of this machine; yields its address."""
+    with serve_page(engine, settings) as (url, _):
+        yield url
+
+
+@contextmanager
+def serve_page(engine: Engine, settings: Settings = DEFAULTS) -> Iterator[tuple[str, gr.Blocks]]:
+    """The same; yields the page too."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     demo = build_demo(engine, settings)
+    bound_connections(settings.connections)
     server = Server(demo, build_application(demo, engine, settings), "127.0.0.1", port)
     server.start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", demo
     finally:
         server.close()
         with warnings.catch_warnings():  # what Gradio leaves open is collected here, not in some later test

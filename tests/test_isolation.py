@@ -73,7 +73,7 @@ def elsewhere() -> Iterator[tuple[str, list[str]]]:
 
 def browser(address: str) -> httpx.Client:
     """A visitor who keeps cookies, as a browser does."""
-    client = httpx.Client(base_url=address, timeout=30)
+    client = httpx.Client(base_url=address, timeout=120)
     client.get("/")
     assert "lungapp-visitor" in client.cookies
     return client
@@ -311,7 +311,7 @@ def test_a_visitor_who_leaves_while_uploading_leaves_nothing(address: str) -> No
             '--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
         )
         line.sendall(head.encode() + b"x" * 50_000)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not any(set(cache_folder().glob("own-*/*")) - before) and time.monotonic() < deadline:
             time.sleep(0.05)
     while (left := set(cache_folder().glob("own-*")) - before) and time.monotonic() < deadline:
@@ -320,7 +320,7 @@ def test_a_visitor_who_leaves_while_uploading_leaves_nothing(address: str) -> No
 
 
 def log_in(address: str, name: str, password: str = PASSWORD) -> httpx.Client:
-    client = httpx.Client(base_url=address, timeout=30)
+    client = httpx.Client(base_url=address, timeout=120)
     client.get("/")
     client.post("/login", data={"username": name, "password": password})
     return client

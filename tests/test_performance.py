@@ -273,4 +273,4 @@ def test_the_page_opens_without_drawing() -> None:
         "import sys; from tests.made_up import MeasuredEngine; from lungapp.ui import build_demo; "
         "build_demo(MeasuredEngine()); sys.exit('matplotlib.figure' in sys.modules or 'tensorflow' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=EXAMPLES.parent, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], cwd=EXAMPLES.parent, check=True, timeout=300)

@@ -150,7 +150,7 @@ def test_nothing_stays_in_logs_and_temporary_folders(
         close(opened)
         assert not found_in(repr(result))
         assert not found_in(Path(overlay).read_bytes())
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while (left := leftovers(scratch)) and time.monotonic() < deadline:
             time.sleep(0.1)
     assert left == []

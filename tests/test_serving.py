@@ -58,7 +58,7 @@ def address() -> Iterator[str]:
 def start(environment: dict[str, str], code: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code] if code else [sys.executable, "app.py"]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
     )
 
 

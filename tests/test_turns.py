@@ -32,7 +32,7 @@ class Watched:
         with self._lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
-        self._all_there.wait(20)
+        self._all_there.wait(120)
         time.sleep(0.02)  # long enough for the others to come in if nothing keeps them out
 
     def __exit__(self, *_: object) -> None:
@@ -43,7 +43,7 @@ class Watched:
 def at_once(step) -> None:
     with ThreadPoolExecutor(TOGETHER) as pool:
         for done in [pool.submit(step) for _ in range(TOGETHER)]:
-            done.result(30)
+            done.result(120)
 
 
 def large_or_small(monkeypatch: pytest.MonkeyPatch, large: bool, pixels: int) -> Watched:

@@ -11,6 +11,7 @@ Exit status: 0 when it was asked to end, 1 when it could not start.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import math
 import os
@@ -27,6 +28,9 @@ from lungapp.settings import Settings
 from lungapp.startup import place, require_temporary_folder, sweep
 
 NAME = "lungapp"
+
+LEAVE_SECONDS = 1.0
+"""For replicas to hear that they are to end."""
 
 NEEDED = ("ray.serve",)
 NOT_THERE = (
@@ -72,6 +76,8 @@ def _serve(scale: Scale, make: MakeEngine, host: str, port: int) -> None:
     try:
         threading.Event().wait()
     finally:
+        with contextlib.suppress(Exception):  # one that is gone already, or does not answer, is not waited for
+            serve.get_app_handle(NAME).broadcast("leave").results(timeout_s=LEAVE_SECONDS)
         serve.delete(NAME)
         sweep()  # of replicas on this machine that did not end in order
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lungapp.errors import InvalidSetting
 from lungapp.replicas.page import MakeEngine, Page, make_engine
+from lungapp.settings import Settings
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -17,8 +18,8 @@ MOST = 10_000
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 """Of Serve's own: what is asked is nobody's business (`lungapp.ui.record`)."""
 
-GRACE_SECONDS = 5.0
-"""How long a replica that is to end may go on with what it has begun; all of it passes where a page is still open."""
+DRAIN_SECONDS = 0.5
+"""How often Serve looks whether a replica that is to end has finished what it has begun; its grace is the settings'."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def build(scale: Scale, make: MakeEngine = make_engine) -> Application:
         max_ongoing_requests=MOST,
         ray_actor_options={"num_cpus": scale.cpus},
         logging_config=LOGGING,
-        graceful_shutdown_timeout_s=GRACE_SECONDS,
+        graceful_shutdown_timeout_s=max(1, Settings.from_env().grace),
+        graceful_shutdown_wait_loop_s=DRAIN_SECONDS,
         request_router_config=RequestRouterConfig(
             request_router_class="lungapp.replicas.router.StayingRouter",
             request_router_kwargs={"num_fallback_replicas": 0},

@@ -11,6 +11,7 @@ import re
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lungapp.connections import bound_connections
 from lungapp.cookies import read_cookies
 from lungapp.routes import CONFIG, PAGE, without_prefix
 from lungapp.settings import Settings
@@ -28,8 +29,10 @@ PAGES = (PAGE, CONFIG)
 
 
 def middlewares() -> list[Middleware]:
-    """For Ray Serve to put around each of its proxies."""
-    return [Middleware(Door, prefix=Settings.from_env().root_path)]
+    """For Ray Serve to put around each of its proxies, before it starts the server, whose connections have bounds."""
+    settings = Settings.from_env()
+    bound_connections(settings.connections)
+    return [Middleware(Door, prefix=settings.root_path)]
 
 
 class Door:

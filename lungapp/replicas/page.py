@@ -31,12 +31,14 @@ class Page:
         keep_private()
         require_temporary_folder()
         from lungapp.ui import Recorded, build_demo, private_cache, start_log
+        from lungapp.ui.health import Watch
 
         start_log(self._settings.log)
         self._engine = Recorded(make(self._settings))
         sweep()
         self._cache = private_cache()
         self._demo = build_demo(self._engine, self._settings)  # type: ignore[arg-type]
+        self._watch = Watch(self._engine)  # type: ignore[arg-type]
         threading.Thread(target=self._engine.warm_up, name="warm-up", daemon=True).start()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -49,14 +51,21 @@ class Page:
         stay = Middleware(Stay, name=name)
         return build_application(self._demo, self._engine, self._settings, inner=(stay,))  # type: ignore[arg-type]
 
+    async def leave(self) -> None:
+        """Take nothing new on, and end what an open page has going as long as it is open: Serve would wait for it."""
+        from lungapp.ui.traffic import traffic
+
+        traffic.ending.set()
+        self._demo.app.stop_event.set()
+
     def __del__(self) -> None:
         """Called by Serve where a replica ends in order: uploads go with it. Ray ends the process without more ado."""
         sweep()
 
     def check_health(self) -> None:
         """Asked by Serve, which replaces a replica that raises."""
-        from lungapp.ui.health import UNUSABLE, overall
+        from lungapp.ui.health import is_alive
 
-        states = self._engine.states()
-        if overall(states) == UNUSABLE:
-            raise LungAppError("; ".join(message for _, message in states.values()))
+        states = self._watch.states()
+        if not is_alive(states):
+            raise LungAppError("; ".join(message or state for state, message in states.values()))

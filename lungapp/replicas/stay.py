@@ -7,7 +7,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lungapp.cookies import read_cookies, with_cookie
 from lungapp.replicas.door import COOKIE, PAGES, PASSED, VALUE, VARIABLE
-from lungapp.routes import API, APP_ID, HEALTH, INFO, UPLOAD
+from lungapp.routes import API, APP_ID, HEALTH, INFO, METRICS, READY, UPLOAD
+
+PROBES = (HEALTH, READY, METRICS)
+"""Asked by machines of any replica, also past the door."""
 
 FREE = (APP_ID, INFO)
 """What hangs on no session; by the first the page finds out that it has to load itself anew."""
@@ -34,12 +37,12 @@ class Stay:
             if refusal := self._refuses(scope, path, given):
                 await refusal(scope, receive, send)
                 return
-            if given != self._name and (path in PAGES if given else path != HEALTH):
+            if given != self._name and (path in PAGES if given else path not in PROBES):
                 send = with_cookie(scope, send, COOKIE, self._name)
         await self._app(scope, receive, send)
 
     def _refuses(self, scope: Scope, path: str, given: str) -> Response | None:
-        if path == HEALTH:
+        if path in PROBES:
             return None
         if PASSED not in dict(scope["headers"]):
             return PlainTextResponse(NO_DOOR, 503)

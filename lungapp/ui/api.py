@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from lungapp import report
-from lungapp.batching import AT_ONCE
+from lungapp.batching import AT_ONCE, SERIES_AT_ONCE
 from lungapp.engine import cards_of
 from lungapp.errors import UnreadableInput
 from lungapp.methods import DEFAULT_METHOD, METHODS
@@ -22,6 +22,7 @@ from lungapp.settings import Settings
 from lungapp.slices import SetAside, Study
 from lungapp.texts import joined, mark
 from lungapp.ui.answers import analysed
+from lungapp.ui.fair_queue import while_wanted
 from lungapp.ui.messages import to_gradio_error
 from lungapp.ui.uploads import Upload, hand_out
 from lungapp.ui.vault import vault
@@ -113,7 +114,7 @@ def build_api(engine: Engine, settings: Settings) -> None:
             api_description="Score every slice of the longest series in the files. A slice that cannot be scored is a "
             "row that says why. The aggregate is not validated on patients.",
             concurrency_id="series",
-            concurrency_limit=1,
+            concurrency_limit=SERIES_AT_ONCE,
         )
         _describe(analyse_series, many)
         gr.Button().click(
@@ -134,7 +135,7 @@ def _series(engine: Engine, study: Study, model: str, override: bool) -> SeriesA
         raise UnreadableInput(joined([*dict.fromkeys(item.reason for item in study.set_aside)]))
     chosen, *others = study.series
     started = time.perf_counter()
-    rows = list(engine.analyse_series(chosen.entries, model, override=override))
+    rows = list(while_wanted(engine.analyse_series(chosen.entries, model, override=override)))
     beside = [
         SetAside(other.title, mark("Another series; the one with the most slices was scored.")) for other in others
     ]

@@ -20,6 +20,7 @@ from lungapp.ui import shelf
 from lungapp.ui.about import build_about_tab
 from lungapp.ui.analyse import build_analyse_tab
 from lungapp.ui.api import build_api
+from lungapp.ui.fair_queue import FairQueue
 from lungapp.ui.language import PARAMETER, current, say, say_html
 from lungapp.ui.models import Records, all_models, build_models_tab
 from lungapp.ui.performance import build_performance_tab, overview
@@ -34,8 +35,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SWEEP_SECONDS, KEEP_SECONDS = 60, 600
 """How often Gradio's cache of uploads and results is swept, and how old its files may grow."""
 
-CONCURRENCY, QUEUE_LENGTH = 2, 64
-"""How many requests of a kind run at a time, and how many may wait; the page shows each its place."""
+CONCURRENCY = 4
+"""How many calls of a quick function run at a time. Who may wait, and whose turn it is: `lungapp.ui.fair_queue`."""
 
 ONE_DATASET = mark("The models learnt from one small dataset.")
 
@@ -71,7 +72,10 @@ def build_demo(engine: Engine, settings: Settings = DEFAULTS, examples: Path = E
             with gr.Tab(mark("About")):
                 build_about_tab(demo)
         build_api(engine, settings)
-    return demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CONCURRENCY)
+    # Gradio's direct way would go past the queue, and past everybody in it.
+    demo.queue(api_open=False, default_concurrency_limit=CONCURRENCY)
+    FairQueue.take_over(demo)
+    return demo
 
 
 def header(login: bool = False) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from lungapp.routes import ANALYSE, ANALYSE_BYTES
 from lungapp.settings import Settings
 from lungapp.ui.answers import analysed
 from lungapp.ui.language import PARAMETER, say
+from lungapp.ui.shares import Room, client_of
 
 if TYPE_CHECKING:
     from lungapp.engine import Engine
@@ -50,11 +50,11 @@ GONE = 499
 
 
 def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
-    """The route's endpoint. `PLACES` requests are worked on at a time and `LONGEST` more may wait; as many slow ones
-    again beside them, so that nobody waits for another's slow explanation.
+    """The route's endpoint. `PLACES` requests are worked on at a time and `LONGEST` more may wait, each client a share
+    of them (`lungapp.ui.shares`); as many slow ones again beside them, so that nobody waits for another's slow
+    explanation. The body is there before a place is taken: `lungapp.ui.bounds` stands before.
     """
-    rooms = {slow: anyio.CapacityLimiter(PLACES) for slow in (False, True)}
-    inside: Counter[bool] = Counter()
+    rooms = {slow: Room(PLACES, LONGEST) for slow in (False, True)}
 
     async def analyse(request: Request) -> Response:
         try:
@@ -62,13 +62,10 @@ def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awa
             slow = asked["faithfulness"] or get_method(asked["method"]).slow
         except LungAppError as error:
             return _failure(error)
-        if inside[slow] >= PLACES + LONGEST:
-            return _failure(Busy("Expected at most {most} requests to wait. Received: one more.", most=LONGEST))
-        inside[slow] += 1
         try:
-            body = await _body(request)
+            body = await request.body()
             await request.is_disconnected()  # The server stops listening after a large body until it is asked again.
-            async with rooms[slow]:
+            async with rooms[slow].place(client_of(request.scope)):
                 if await request.is_disconnected():
                     return Response(status_code=GONE)
                 return await anyio.to_thread.run_sync(_work, engine, settings, body, asked)
@@ -76,8 +73,6 @@ def analyse_route(engine: Engine, settings: Settings) -> Callable[[Request], Awa
             return Response(status_code=GONE)
         except LungAppError as error:
             return _failure(error)
-        finally:
-            inside[slow] -= 1
 
     return analyse
 
@@ -100,16 +95,6 @@ def _failure(error: Exception) -> JSONResponse:
     return JSONResponse(
         {"error": say(explain(error))}, status, {"retry-after": "1"} if isinstance(error, Busy) else None
     )
-
-
-async def _body(request: Request) -> bytes:
-    """Raises `InputTooLarge`."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise InputTooLarge("Expected a slice of at most {most} bytes. Received: more.", most=MOST_BYTES)
-    return bytes(body)
 
 
 def _asked(query: Mapping[str, str], model: str) -> dict[str, Any]:

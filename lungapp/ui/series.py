@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from lungapp import report
+from lungapp.batching import SERIES_AT_ONCE
 from lungapp.cards import ModelCard
 from lungapp.report import facts
 from lungapp.results import SeriesAnalysis
@@ -169,7 +170,7 @@ def _wire(
         trigger_mode="once",
         show_progress="hidden",
         concurrency_id="series",
-        concurrency_limit=1,
+        concurrency_limit=SERIES_AT_ONCE,
         api_visibility="private",
     )
     parts.button.click(None, js=SHOW_STATUS, api_visibility="private")

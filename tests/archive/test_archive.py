@@ -300,7 +300,7 @@ def test_a_cluster_is_joined_and_left_running(archive, tmp_path):
 def test_a_cluster_that_does_not_answer(archive, tmp_path):
     command = [sys.executable, "-m", "lungapp.archive", str(archive), "--out", str(tmp_path / "r.parquet")]
     done = subprocess.run(
-        [*command, "--address", "127.0.0.1:1"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
+        [*command, "--address", "127.0.0.1:1"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 2
     assert "Expected the cluster at --address to answer" in done.stderr and "Traceback" not in done.stderr

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from matplotlib import get_data_path
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from lungapp.engine import Engine
 from lungapp.ui import EXAMPLES
@@ -20,6 +21,13 @@ from tests.fakes import FakeEngine, serve
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
 FLAGS = ("--no-sandbox", "--disable-gpu", *QUIET)
 
+
+expect.set_options(timeout=120_000)
+"""For a slow machine; Playwright's own is five seconds."""
+
+FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig><dir>{folder}</dir><cachedir>{cache}</cachedir></fontconfig>"""
+"""Of the browser: those that come with matplotlib, whatever else is installed, so that words are as wide everywhere."""
 
 CUT_OFF = re.compile("BodyStreamBuffer was aborted|Connection errored out")
 """What a page says of its open streams when it is left."""
@@ -48,13 +56,16 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     found = os.environ.get("LUNGAPP_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if not found:
         reason = "No browser: set LUNGAPP_CHROMIUM to Chromium's path, or install it."
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    own = tmp_path_factory.mktemp("fonts")
+    (own / "fonts.conf").write_text(FONTS.format(folder=Path(get_data_path()) / "fonts" / "ttf", cache=own / "cache"))
+    fonts = {**os.environ, "FONTCONFIG_FILE": str(own / "fonts.conf")}
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        running = playwright.chromium.launch(executable_path=found, args=list(FLAGS), env=fonts)  # type: ignore[arg-type]
         yield running
         running.close()
 
@@ -84,7 +95,7 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
         own = (address, "data:", "blob:")
         seen.page.on("request", lambda asked: None if asked.url.startswith(own) else seen.foreign.append(asked.url))
         seen.page.goto(address)
-        seen.page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+        seen.page.get_by_role("heading", name="No slice yet").wait_for(timeout=120_000)
         visits.append(seen)
         return seen
 
@@ -108,7 +119,7 @@ def speaker(chromium: Browser) -> Iterator[Callable[..., Page]]:
         # A link may leave the page, as the languages' do; what it says of that is nobody's concern.
         seen.page.on("framenavigated", lambda _: seen.forget_what_was_cut_off())
         seen.page.goto(address)
-        seen.page.locator(".la-empty").first.wait_for(timeout=30_000)
+        seen.page.locator(".la-empty").first.wait_for(timeout=120_000)
         visits.append(seen)
         return seen.page
 

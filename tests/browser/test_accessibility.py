@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 Open = Callable[..., Visit]
 
-WAIT = 60_000
+WAIT = 120_000
 
 
 def wait_for_the_test(page: Page) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from pypdf import PdfReader
 
+from benchmarks.cold_start import free_port
 from lungapp.reading import read_slice
 from lungapp.ui.downloads import ALL, FORMS, Form, build_downloads, offer
 from tests.conftest import EXAMPLES
@@ -23,7 +24,7 @@ from tests.made_up import full_records
 
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
-WAIT = 30_000
+WAIT = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,9 @@ def address() -> Iterator[str]:
         row = build_downloads(full_records())
         for button, name in ((first, "phantom-nodule.dcm"), (second, "phantom-mass.png")):
             button.click(lambda name=name: offer(engine.analyse(read_slice(EXAMPLES / name), "all")), None, row.outputs)
-    _, url, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False)
+    _, url, _ = demo.launch(
+        server_name="127.0.0.1", server_port=free_port(), prevent_thread_lock=True, quiet=True, share=False
+    )
     yield url
     demo.close(verbose=False)
 

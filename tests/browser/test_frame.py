@@ -53,5 +53,5 @@ def test_a_space_can(chromium: Browser, fake_address: str) -> None:
     frame = f'<iframe src="{fake_address}" allow="local-network-access" width="1200" height="800"></iframe>'
     page.route("https://huggingface.co/**", lambda route: route.fulfill(body=frame, content_type="text/html"))
     page.goto("https://huggingface.co/spaces/owner/name")
-    page.frame_locator("iframe").get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+    page.frame_locator("iframe").get_by_role("heading", name="No slice yet").wait_for(timeout=120_000)
     context.close()

@@ -86,7 +86,7 @@ def left_in_english(page: Page) -> set[str]:
 
 def analyse(page: Page) -> None:
     page.locator("#la-examples button").nth(1).click()
-    page.locator(".la-supported").wait_for(timeout=30_000)
+    page.locator(".la-supported").wait_for(timeout=120_000)
 
 
 def in_language(page: Page) -> list[str]:
@@ -103,9 +103,9 @@ def test_the_browsers_language_is_spoken_everywhere(speaker: Callable[..., Page]
         summary.click()
     assert left_in_english(page) == set()
     page.locator("#la-model input[value=all]").check()
-    page.locator(".la-each").wait_for(timeout=30_000)
+    page.locator(".la-each").wait_for(timeout=120_000)
     page.locator("#la-take button").first.click()
-    page.locator("#la-saved a").wait_for(timeout=30_000)
+    page.locator("#la-saved a").wait_for(timeout=120_000)
     assert left_in_english(page) == set()
 
 
@@ -116,10 +116,10 @@ def test_a_series_is_told_in_the_language(speaker: Callable[..., Page], address:
     page.locator("#la-series-file input[type=file]").set_input_files(
         [EXAMPLES / f"phantom-{name}.png" for name in names]
     )
-    page.locator(".la-waiting").wait_for(timeout=30_000)
+    page.locator(".la-waiting").wait_for(timeout=120_000)
     assert left_in_english(page) == set()
     page.locator("#la-series-button").click()
-    page.locator("#la-series-table table").wait_for(timeout=30_000)
+    page.locator("#la-series-table table").wait_for(timeout=120_000)
     assert left_in_english(page) == set()
 
 
@@ -128,7 +128,7 @@ def test_the_other_tabs_are_in_the_language(speaker: Callable[..., Page], addres
     page = speaker(address, "es")
     page.get_by_role("tab").nth(place).click()
     if place == 2:
-        page.locator("#la-evidence h2").wait_for(timeout=30_000)
+        page.locator("#la-evidence h2").wait_for(timeout=120_000)
     assert [text for text in left_in_english(page) if not text.startswith("Alyasriy and")] == []
 
 
@@ -137,14 +137,14 @@ def test_the_switch_turns_the_page_round_and_is_kept(speaker: Callable[..., Page
     page.get_by_role("link", name=locale.LANGUAGES["ar"]).focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/?lang=ar")
-    page.locator(".la-empty").first.wait_for(timeout=30_000)
+    page.locator(".la-empty").first.wait_for(timeout=120_000)
     assert in_language(page) == ["ar", "rtl"]
     assert page.locator("#la-answer").evaluate("element => getComputedStyle(element).direction") == "rtl"
     analyse(page)
     assert left_in_english(page) == set()
     assert page.locator(".la-stack").first.evaluate("element => getComputedStyle(element).direction") == "ltr"
     page.goto(address)
-    page.locator(".la-empty").first.wait_for(timeout=30_000)
+    page.locator(".la-empty").first.wait_for(timeout=120_000)
     assert in_language(page) == ["ar", "rtl"], "the choice outlives the address"
     expect(page.locator(".la-languages [aria-current]")).to_have_text(locale.LANGUAGES["ar"])
 
@@ -153,7 +153,7 @@ def test_an_error_is_told_in_the_language(speaker: Callable[..., Page], address:
     page = speaker(f"{address}/?lang=ar", "en")
     stranger = {"name": "x.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4 nothing"}
     page.locator("#la-file input[type=file]").set_input_files(stranger)  # type: ignore[arg-type]
-    expect(page.locator(".la-failure")).to_contain_text("a PDF document", timeout=30_000)
+    expect(page.locator(".la-failure")).to_contain_text("a PDF document", timeout=120_000)
     assert left_in_english(page) == set()
 
 

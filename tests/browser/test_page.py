@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 Open = Callable[..., Visit]
 
-WAIT = 60_000
+WAIT = 120_000
 """Milliseconds; the real engine loads its models before its first answer."""
 
 NO_SIDEWAYS_SCROLL = "document.documentElement.scrollWidth <= window.innerWidth"

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 Open = Callable[..., Visit]
 
-WAIT = 30_000
+WAIT = 120_000
 
 SPILLS = """() => [...document.querySelectorAll('.la-models :is(table, svg, td, th)')].filter((element) => {
     const card = element.closest('.la-scroll, .la-card'), own = element.getBoundingClientRect();

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 Open = Callable[..., Visit]
 
-WAIT = 60_000
+WAIT = 120_000
 
 CUT_OFF = """() => [...document.querySelectorAll('[role=tabpanel] *')].filter((part) => {
     const box = part.getBoundingClientRect();
@@ -54,7 +54,7 @@ def finish(page: Page) -> None:
     expect(page.get_by_role("heading", name="Most suspicious slices")).to_be_visible(timeout=WAIT)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1600, "light"), (390, "dark")])
 def test_a_series_is_scored_and_a_suspicious_slice_opened(
     visit: Open, fake_address: str, archive: Path, width: int, scheme: str
 ) -> None:

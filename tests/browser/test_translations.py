@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 Speaker = Callable[..., Page]
 
-WAIT = 30_000
+WAIT = 120_000
 
 WORDS = {
     "fr": ("Pas encore de coupe", "Malin", "un document PDF", "Tableau de toutes les coupes", "Retirer ce fichier"),

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in SERVER_WARNINGS]
 
 Open = Callable[..., Visit]
 
-WAIT = 60_000
+WAIT = 120_000
 NO_SIDEWAYS_SCROLL = "document.documentElement.scrollWidth <= window.innerWidth"
 
 GREY = """() => { const canvas = document.querySelector('la-viewer canvas');

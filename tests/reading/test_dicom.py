@@ -277,7 +277,7 @@ def test_neither_log_nor_warnings_quote_a_damaged_file(tmp_path):
     # A process of its own: pytest replaces the filters and the log handlers whose work is looked at here.
     code = "import logging, sys, lungapp.reading as r; logging.basicConfig(); print(r.read_slice(sys.argv[1]).rows)"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
     )
     assert (done.stdout.strip(), done.stderr) == ("20", "")
 

@@ -61,7 +61,7 @@ def replicas(arguments: Sequence[str] = ("--replicas", "2", "--cpus", "0.5"), **
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)  # a slow machine
         with warnings.catch_warnings():  # visitors' connections that nobody closed
             warnings.simplefilter("ignore")
             gc.collect()

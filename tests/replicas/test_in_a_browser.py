@@ -45,16 +45,16 @@ def test_an_analysis_and_then_the_end_of_the_replica(address: str, visit: Callab
     seen = visit(address)
     idle = Idle(seen.page)
     seen.upload(PHANTOM)
-    expect(seen.page.get_by_text("Cannot be excluded at")).to_be_visible(timeout=30_000)
+    expect(seen.page.get_by_text("Cannot be excluded at")).to_be_visible(timeout=120_000)
     idle.wait()
     assert seen.errors == []
     cookies = {cookie["name"]: cookie["value"] for cookie in seen.page.context.cookies()}
     with httpx.Client(base_url=address, cookies=cookies) as same:
         os.kill(process_of(same), signal.SIGKILL)
     seen.page.get_by_role("button", name="Analyse").click()
-    expect(seen.page.get_by_text(GONE)).to_be_visible(timeout=20_000)
+    expect(seen.page.get_by_text(GONE)).to_be_visible(timeout=120_000)
     seen.page.reload()
-    seen.page.get_by_role("heading", name="No slice yet").wait_for(timeout=30_000)
+    seen.page.get_by_role("heading", name="No slice yet").wait_for(timeout=120_000)
     seen.upload(PHANTOM)
-    expect(seen.page.get_by_text("Cannot be excluded at")).to_be_visible(timeout=30_000)
+    expect(seen.page.get_by_text("Cannot be excluded at")).to_be_visible(timeout=120_000)
     seen.errors.clear()  # what the browser itself notes of a stream that broke off, and of the refusal

@@ -78,7 +78,7 @@ def test_a_visitor_of_another_replica_is_told_and_a_page_loaded_anew_stays(repli
         answer = replica.get(path)
         assert (answer.status_code, answer.json()) == (409, {"detail": GONE})
     assert replica.get("/gradio_api/upload").text == GONE
-    for path in ("/gradio_api/app_id", "/assets/a.js", "/health"):
+    for path in ("/gradio_api/app_id", "/assets/a.js", "/health", "/ready"):
         answer = replica.get(path)
         assert answer.status_code == 200 and "set-cookie" not in answer.headers
     assert replica.get("/").cookies[COOKIE] == "mine"
@@ -129,10 +129,11 @@ def test_replicas_can_be_added_but_not_taken_away_at_once(needs_serve) -> None:
         ([("loading", "")] * 3, True),
         ([("ready", ""), ("failed", "Expected a. Received: b."), ("ready", "")], True),
         ([("failed", "Expected a. Received: b.")] * 3, False),
+        ([("stuck", "Expected a.")] * 3, False),
     ],
 )
 def test_serve_replaces_a_replica_with_no_model_left(states: list[tuple[str, str]], healthy: bool) -> None:
-    page = SimpleNamespace(_engine=SimpleNamespace(states=lambda: dict(zip(NAMES, states, strict=True))))
+    page = SimpleNamespace(_watch=SimpleNamespace(states=lambda: dict(zip(NAMES, states, strict=True))))
     if healthy:
         Page.check_health(page)  # type: ignore[arg-type]
         return
