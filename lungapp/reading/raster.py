@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from lungapp.errors import InputTooLarge, UnsupportedInput
 from lungapp.reading.limits import Limits
+from lungapp.reading.pillow_flaws import check_bytes, check_exif, check_page
 from lungapp.slices import Slice, SliceInfo
 from lungapp.texts import Text, mark
 from lungapp.turns import in_turn
@@ -90,6 +91,7 @@ def read_raster(data: bytes, limits: Limits, page: int = 0) -> Slice:
             limits.check_pixels(image.height, image.width)
         elif getattr(image, "is_animated", False):
             notes.append(mark("The file holds several images; the first one was read."))
+        check_page(image, data)
         _refuse_unknown_scale(image)
         bits = 16 if image.mode in SIXTEEN_BIT_MODES else 8
         if bits == 8 and _stored_bits(image, data) > 8:
@@ -108,6 +110,7 @@ def read_raster(data: bytes, limits: Limits, page: int = 0) -> Slice:
 
 
 def _open(data: bytes, name: str | None, limits: Limits) -> Image.Image:
+    check_bytes(data, name)
     try:
         # Only the plugin that the bytes call for: the fewer parsers see hostile bytes, the better.
         image = Image.open(BytesIO(data), formats=(name,) if name else ())
@@ -121,6 +124,7 @@ def _open(data: bytes, name: str | None, limits: Limits) -> Image.Image:
 
 def _metadata(image: Image.Image) -> tuple[str, ...]:
     """Kinds of metadata in the file, which may name someone and go no further."""
+    check_exif(image)
     kinds = {
         mark("EXIF data"): bool(image.getexif()),
         mark("XMP data"): any(key in image.info for key in ("xmp", "XML:com.adobe.xmp")),
