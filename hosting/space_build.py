@@ -3,8 +3,9 @@
     python -m hosting.space_build [--install]
 
 The host installs requirements.txt and packages of its own in one command (`HOST_PACKAGES`), so all of them have to
-agree on one version of each. ``uv pip compile`` finds that out from the package index, or from its cache where the index does
-not answer; where neither knows, that is said, and only what the installed Gradio states of its extras was compared.
+agree on one version of each. ``uv pip compile`` finds that out from the package index, or from its cache where the
+index does not answer; where neither knows, that is said, and only what the installed Gradio states of its extras was
+compared.
 ``--install`` does what the host does, in a fresh folder, and loads the page there: some minutes and the index.
 
 References

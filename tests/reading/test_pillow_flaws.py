@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from lungapp.errors import UnreadableInput, UnsupportedInput
-from lungapp.reading import read_slice
+from lungapp.reading import read_slice, read_study
 from lungapp.reading.pillow_flaws import EXIF_HEADER, MAX_EXIF_SEGMENTS
 from tests.reading.files import encode
 
@@ -102,3 +103,24 @@ def test_a_png_whose_exif_header_repeats(kind: str, monkeypatch: pytest.MonkeyPa
     data = encode(GREY, "PNG")
     with pytest.raises(UnreadableInput, match="contradicts itself"):
         read_slice(data[:33] + extra + data[33:])
+
+
+def test_an_opened_image_is_loaded_at_one_frame_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    stream = BytesIO()
+    pages = [Image.fromarray(GREY), Image.fromarray(np.dstack([GREY] * 3)), Image.fromarray(GREY)]
+    pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:])
+    frames: list[tuple[TiffImagePlugin.TiffImageFile, int]] = []
+    load = TiffImagePlugin.TiffImageFile.load
+
+    def recorded(image: TiffImagePlugin.TiffImageFile) -> object:
+        frames.append((image, image.tell()))
+        return load(image)
+
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", recorded)
+    (series,) = read_study([stream.getvalue()]).series
+    assert len(series.entries) == 3
+    for entry in series.entries:
+        entry.read()
+    assert len({frame for _, frame in frames}) == 3
+    assert len({(id(image), frame) for image, frame in frames}) == len({id(image) for image, _ in frames})
