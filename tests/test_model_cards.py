@@ -250,6 +250,6 @@ def test_the_page_begins_with_a_model_index_of_the_cards_figures(folders, tmp_pa
 
 
 def test_a_figure_that_no_card_has_is_in_no_index(folders, tmp_path):
-    write_cards(folders[0], crossval=None, metrics=None)
+    write_cards(folders[0], crossval=None, metrics={})
     (tmp_path / "README.md").write_text(render(*folders), encoding="utf-8")
     assert "model-index" not in metadata_load(tmp_path / "README.md")
