@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
@@ -95,7 +95,7 @@ def hub_problems(readme: Path) -> list[str]:
 
     try:
         SpaceCard.load(readme, repo_type="space").validate(repo_type="space")
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, httpx.HTTPError) as error:
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, httpx2.HTTPError) as error:
         raise HubUnavailable(type(error).__name__) from error
     except ValueError as error:
         return str(error).strip().splitlines()

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 
 from hosting import space_build
 from hosting.front_matter import HubUnavailable, hub_problems, problems, read_front_matter
@@ -102,7 +102,7 @@ def hub_errors(space: str) -> Iterator[None]:
         status = error.response.status_code
         sentence = REFUSALS.get(status, "Expected {space} to be written. Received: the Hub's answer {status}.")
         raise NotReady(sentence.format(space=space, status=status)) from error
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         raise NotReady(f"Expected the Hub to answer. Received: {type(error).__name__}; is there a network?") from error
 
 

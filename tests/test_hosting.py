@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 from huggingface_hub.errors import HfHubHTTPError
@@ -189,8 +189,8 @@ def test_nothing_is_put_anywhere_that_is_not_ready(
 )
 def test_what_the_hub_refuses_is_said_in_a_sentence(repository, status: int, sentence: str, capsys) -> None:
     def refuse(name: str, **options: Any) -> None:
-        request = httpx.Request("POST", "https://hub.example/api/repos/create")
-        raise HfHubHTTPError("no", response=httpx.Response(status, request=request))
+        request = httpx2.Request("POST", "https://hub.example/api/repos/create")
+        raise HfHubHTTPError("no", response=httpx2.Response(status, request=request))
 
     hub = Hub()
     hub.create_repo = refuse  # type: ignore[method-assign]
@@ -200,7 +200,7 @@ def test_what_the_hub_refuses_is_said_in_a_sentence(repository, status: int, sen
 
 def test_without_a_network_it_says_so(repository, capsys) -> None:
     def fail(name: str, **options: Any) -> None:
-        raise httpx.ConnectError("no route")
+        raise httpx2.ConnectError("no route")
 
     hub = Hub()
     hub.create_repo = fail  # type: ignore[method-assign]
@@ -221,7 +221,7 @@ def test_the_hubs_own_validation_is_asked(monkeypatch) -> None:
 
     monkeypatch.setattr("huggingface_hub.SpaceCard.validate", answer)
     assert hub_problems(README) == ["colorFrom is odd", "sdk is odd"]
-    error = httpx.ConnectError("no route")
+    error = httpx2.ConnectError("no route")
     monkeypatch.setattr("huggingface_hub.SpaceCard.validate", lambda self, repo_type: (_ for _ in ()).throw(error))
     with pytest.raises(HubUnavailable, match="ConnectError"):
         hub_problems(README)
