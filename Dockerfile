@@ -1,10 +1,9 @@
 # The page in a container: docker build -t lungapp . && docker compose up -d  (docs/hosting.md)
+# With --build-arg PACKAGES=serve without TensorFlow, and so without the explanations that need a model's gradients.
 FROM python:3.11-slim AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python -m venv /venv
-COPY requirements.txt /
-# Imported once, so that bytecode and what Gradio writes beside itself are there: the running container writes nothing.
-RUN /venv/bin/pip install -r /requirements.txt && /venv/bin/python -c "import gradio, openvino, tensorflow, highdicom"
+ARG PACKAGES=app
+COPY hosting/build_venv.sh requirements-app.txt requirements-serve.txt /
+RUN sh /build_venv.sh /requirements-${PACKAGES}.txt /venv
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin lungapp

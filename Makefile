@@ -6,11 +6,13 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11
 SEEDS := 0 1 2
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: app test check format train crossval publish evaluate fuzz bench load soak archive-bench gate maps examples messages screenshots start deploy lock help
+.PHONY: app test check format train crossval publish evaluate fuzz bench load soak archive-bench gate maps examples messages screenshots start deploy space image-steps lock help
 
 app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 	$(RUN) app.py
@@ -18,12 +20,13 @@ app: $(VENV)/app.stamp  ## serve the page on http://127.0.0.1:7860
 test: $(VENV)/dev.stamp  ## run the tests
 	$(RUN) -m pytest $(TESTS)
 
-check: $(VENV)/dev.stamp  ## lint, format, types, import rules, known vulnerabilities
+check: $(VENV)/dev.stamp  ## lint, format, types, import rules, known vulnerabilities, what a Space's host installs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(RUN) -m hosting.audit
+	$(RUN) -m hosting.space_build
 
 format: $(VENV)/dev.stamp  ## format the code
 	$(VENV)/bin/ruff check --fix .
@@ -86,8 +89,14 @@ maps: $(VENV)/dev.stamp  ## how often each explanation's maps pass their test on
 start: $(VENV)/app.stamp  ## time a start: until the page is there, until the models are
 	$(RUN) -m benchmarks.cold_start
 
-deploy: $(VENV)/app.stamp  ## put the application on a Space; SPACE=owner/name, DRY=1 to only look, PRIVATE=1
+deploy: $(VENV)/dev.stamp  ## put the application on a Space; SPACE=owner/name, DRY=1 to only look, PRIVATE=1
 	$(RUN) -m hosting.space $(SPACE) $(if $(DRY),--dry-run) $(if $(PRIVATE),--private)
+
+space: $(VENV)/dev.stamp  ## install what a Space's host installs into a fresh folder, and load the page there
+	$(RUN) -m hosting.space_build --install
+
+image-steps: $(VENV)/dev.stamp  ## take the image's steps in a fresh folder, without a container engine; PACKAGES=serve
+	$(RUN) -m hosting.image $(or $(PACKAGES),app)
 
 examples: $(VENV)/dev.stamp  ## add one held-out real slice a class to the page's examples, locally; DATA=folder
 	$(RUN) -m train.examples $(DATA_OPTION)
@@ -100,20 +109,21 @@ screenshots: $(VENV)/dev.stamp  ## make the README's pictures anew
 	$(RUN) -m docs.preprocessing_picture
 	$(RUN) -m train.audit --pictures
 
-lock: $(VENV)/dev.stamp  ## pin every dependency anew from the four .in files
-	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements.in -o requirements.txt
-	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-archive.in -o requirements-archive.txt
-	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-replicas.in -o requirements-replicas.txt
-	$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+lock: $(VENV)/dev.stamp  ## pin every dependency anew from the five .in files
+	$(LOCK) --upgrade requirements.in -o requirements.txt
+	for kind in app serve archive replicas dev; do \
+	  [ $$kind = app ] && from=requirements.in || from=requirements-$$kind.in; \
+	  $(LOCK) --upgrade --generate-hashes -c requirements.txt $$from -o requirements-$$kind.txt; \
+	done
 
-$(VENV)/app.stamp: requirements.txt
+$(VENV)/app.stamp: requirements-app.txt
 	@test -n "$(PYTHON)" || { echo "LungApp needs Python 3.11 or 3.12."; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements-app.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/app.stamp requirements-archive.txt requirements-replicas.txt requirements-dev.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-archive.txt -r requirements-replicas.txt -r requirements-dev.txt
+	$(INSTALL) -r requirements-archive.txt -r requirements-replicas.txt -r requirements-dev.txt
 	@touch $@
 
 help:  ## this list

@@ -1,25 +1,30 @@
 """Known vulnerabilities of every pinned package: ``make check`` runs it, or ``python -m hosting.audit``.
 
 pip-audit asks the package index's own vulnerability service. Where that does not answer (no network, or an index that
-only mirrors files and knows no vulnerabilities), the audit is skipped and says so: a check must not fail for that, nor
-look as if it had passed. A finding fails it, unless it stands in `ACCEPTED` with a reason.
+only mirrors files and knows no vulnerabilities), that is said; the advisories of hosting/advisories.toml, which has its
+date, are compared with the pins in any case. A finding fails the check, unless that file says why it does not matter.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+
 ROOT = Path(__file__).resolve().parents[1]
-FILES = tuple(ROOT / f"requirements{kind}.txt" for kind in ("", "-archive", "-replicas", "-dev"))
+FILES = tuple(ROOT / f"requirements-{kind}.txt" for kind in ("app", "serve", "archive", "replicas", "dev"))
 SECONDS = 240
 
-ACCEPTED: dict[str, str] = {}
-"""Identifier of a finding → why it does not matter here."""
+ADVISORIES = ROOT / "hosting" / "advisories.toml"
 
 Run = Callable[[Path], tuple[str, str]]
 
@@ -63,24 +68,70 @@ def findings(file: Path, run: Run = ask) -> list[tuple[str, str, str]]:
     return found
 
 
-def main(files: Sequence[Path] = FILES, run: Run = ask) -> int:
-    """Audit ``files``: 1 where a finding is not accepted, else 0."""
-    bad, seen, asked = 0, set(), True
+@dataclass(frozen=True)
+class Advisory:
+    """One entry of the list. ``answer`` is empty where nothing says why an affected pin does not matter."""
+
+    names: frozenset[str]
+    package: str
+    affected: SpecifierSet
+    fixed: str
+    sentence: str
+    answer: str
+
+
+def read_advisories(file: Path = ADVISORIES) -> tuple[date, list[Advisory]]:
+    """When the list was last compared with what is published, and its entries."""
+    data = tomllib.loads(file.read_text(encoding="utf-8"))
+    entries = [
+        Advisory(
+            frozenset({entry["id"], *entry.get("aliases", ())}),
+            entry["package"],
+            SpecifierSet(entry["affected"]),
+            entry["fixed"],
+            entry["sentence"],
+            entry.get("closed") or entry.get("accepted") or "",
+        )
+        for entry in data["advisory"]
+    ]
+    return data["checked"], entries
+
+
+def known(file: Path, advisories: Sequence[Advisory]) -> list[tuple[str, Advisory]]:
+    """Each pin in ``file`` that is affected, as name and version, and by what."""
+    pins = re.findall(r"^([a-z0-9][\w.-]*)==([^\s;\\]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return [
+        (f"{name} {version}", entry)
+        for name, version in pins
+        for entry in advisories
+        if entry.package == name and entry.affected.contains(version, prereleases=True)
+    ]
+
+
+def main(files: Sequence[Path] = FILES, run: Run = ask, advisories: Path = ADVISORIES) -> int:
+    """Audit ``files``: 1 where a finding has no answer, else 0."""
+    checked, entries = read_advisories(advisories)
+    answers = {name: entry.answer for entry in entries for name in entry.names}
+    bad = 0
     for file in files:
+        affected = known(file, entries)
+        findings_here = {
+            (package, min(entry.names), entry.fixed): f"{entry.sentence} {entry.answer}" for package, entry in affected
+        }
+        bad += sum(not entry.answer for _, entry in affected)
+        listed = {name for _, entry in affected for name in entry.names}
         try:
-            found = findings(file, run)
+            for package, name, fixed in findings(file, run):
+                if name not in listed:
+                    findings_here[package, name, fixed] = answers.get(name, "")
+                    bad += not answers.get(name)
+            source = "the vulnerability service and the list"
         except NoAnswer as error:
-            asked = False
-            print(f"audit: SKIPPED {file.name}, nothing was checked: {error}")
-            continue
-        for package, name, fixed in found:
-            seen.add(name)
-            reason = ACCEPTED.get(name)
-            bad += reason is None
-            print(f"audit: {package} {name}, fixed in {fixed}" + (f"; accepted: {reason}" if reason else ""))
-        print(f"audit: {file.name} checked, {len(found)} known vulnerabilities")
-    for name in sorted(ACCEPTED.keys() - seen) if asked else []:
-        print(f"audit: {name} is accepted but found no more; take it off the list")
+            source = "the list alone"
+            print(f"audit: SKIPPED {file.name} at the vulnerability service: {error}")
+        for (package, name, fixed), sentence in sorted(findings_here.items()):
+            print(f"audit: {package} {name}, fixed in {fixed}. {sentence}".rstrip())
+        print(f"audit: {file.name} checked with {source} of {checked}, {len(findings_here)} known vulnerabilities")
     return 1 if bad else 0
 
 

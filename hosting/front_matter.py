@@ -12,11 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import yaml
 
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 LONGEST_DESCRIPTION = 60
 REQUIRED = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license")
+
+
+class HubUnavailable(Exception):
+    """The Hub's validation did not answer."""
 
 
 def _text(value: Any) -> bool:
@@ -48,6 +53,7 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
     "sdk_version": _match(r"\d+\.\d+\.\d+"),
     "python_version": _match(r"3\.\d+(\.\d+)?"),
     "app_file": _text,
+    "app_build_command": _text,
     "app_port": lambda value: isinstance(value, int) and 0 < value < 65536,
     "base_path": _match(r"/.*"),
     "license": _match(r"[a-z0-9.-]+"),
@@ -63,6 +69,7 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
     "pinned": _flag,
     "hf_oauth": _flag,
     "hf_oauth_scopes": _texts,
+    "hf_oauth_authorized_org": lambda value: _text(value) or _texts(value),
     "hf_oauth_expiration_minutes": lambda value: isinstance(value, int) and 0 < value <= 43200,
     "disable_embedding": _flag,
     "startup_duration_timeout": _match(r"\d+(\.\d+)?\s*(s|m|h|d)"),
@@ -79,6 +86,20 @@ def read_front_matter(readme: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError("Expected README.md to begin with a YAML block between two lines of ---. Received: none.")
     return data
+
+
+def hub_problems(readme: Path) -> list[str]:
+    """What the Hub's own validation says of ``readme``'s block. Raises `HubUnavailable` where it does not answer."""
+    from huggingface_hub import SpaceCard
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        SpaceCard.load(readme, repo_type="space").validate(repo_type="space")
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, httpx2.HTTPError) as error:
+        raise HubUnavailable(type(error).__name__) from error
+    except ValueError as error:
+        return str(error).strip().splitlines()
+    return []
 
 
 def problems(data: dict[str, Any], root: Path) -> list[str]:

@@ -3,21 +3,26 @@
     python -m hosting.space owner/name [--dry-run] [--private]
 
 One commit: every file that the application runs from, large ones by the Hub's large-file storage, and the removal of
-what is there no more. Before it, README.md's front matter and every weights file's digest are checked; after it, every
-file's size on the Hub. The token is that of ``hf auth login``, or HF_TOKEN; it is no argument and is never printed.
+what is there no more. Before it, README.md's front matter, every weights file's digest and what the host will install
+(`hosting.space_build`) are checked; after it, every file's size on the Hub. The token is that of ``hf auth login``, or
+HF_TOKEN; it is no argument and is never printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hosting.front_matter import problems, read_front_matter
+import httpx2
+
+from hosting import space_build
+from hosting.front_matter import HubUnavailable, hub_problems, problems, read_front_matter
 from lungapp.cards import read_card, shipped
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +40,19 @@ class Item(NamedTuple):
 
     path: str
     size: int
+
+
+REFUSALS = {
+    401: "Expected a token that the Hub knows. Received: none, or one that has expired. Log in with: hf auth login",
+    402: "Expected an account that may have such a Space. Received: 402, payment required. A new Gradio or Docker "
+    "Space needs a paid plan (docs/hosting.md): use an owner with one, or a Space that is there already.",
+    403: "Expected a token that may write to {space}. Received: 403, forbidden. The token only reads, or the Space is "
+    "somebody else's, or a new Gradio Space needs a paid plan (docs/hosting.md).",
+}
+"""What the Hub's answers mean here, by their status."""
+
+NAME_IN_README = "owner/name"
+"""Stands in README.md's front matter where the Space's own name belongs, in the address of its thumbnail."""
 
 
 class NotReady(Exception):
@@ -69,17 +87,47 @@ def check(root: Path, chosen: Sequence[Item]) -> None:
 
 def put(space: str, chosen: Sequence[Item], api: Any, root: Path = ROOT, private: bool = False) -> str:
     """Make the Space where there is none, and commit ``chosen`` to it; returns the commit's address."""
+    with hub_errors(space):
+        return _put(space, chosen, api, root, private)
+
+
+@contextlib.contextmanager
+def hub_errors(space: str) -> Iterator[None]:
+    """Turns what the Hub answers into `NotReady`, in a sentence."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        sentence = REFUSALS.get(status, "Expected {space} to be written. Received: the Hub's answer {status}.")
+        raise NotReady(sentence.format(space=space, status=status)) from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise NotReady(f"Expected the Hub to answer. Received: {type(error).__name__}; is there a network?") from error
+
+
+def readme_for(space: str, root: Path) -> bytes:
+    """README.md as the Space gets it: it names the Space."""
+    return (
+        (root / "README.md").read_bytes().replace(f"/spaces/{NAME_IN_README}/".encode(), f"/spaces/{space}/".encode())
+    )
+
+
+def _put(space: str, chosen: Sequence[Item], api: Any, root: Path, private: bool) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     api.create_repo(space, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
     wanted = {item.path for item in chosen}
     there = set(api.list_repo_files(space, repo_type="space"))
-    operations: list[Any] = [CommitOperationAdd(item.path, str(root / item.path)) for item in chosen]
+    readme = readme_for(space, root)
+    sizes = {item.path: item.size for item in chosen} | {"README.md": len(readme)}
+    sources: dict[str, str | bytes] = {item.path: str(root / item.path) for item in chosen} | {"README.md": readme}
+    operations: list[Any] = [CommitOperationAdd(path, source) for path, source in sources.items()]
     operations += [CommitOperationDelete(path) for path in sorted(there - wanted - set(KEPT))]
     commit = _git(root, "rev-parse", "HEAD").strip()
     done = api.create_commit(space, operations, commit_message=f"LungApp at {commit[:12]}", repo_type="space")
     arrived = {entry.path: getattr(entry, "size", None) for entry in _tree(api, space)}
-    if lost := [item.path for item in chosen if arrived.get(item.path) != item.size]:
+    if lost := [item.path for item in chosen if arrived.get(item.path) != sizes[item.path]]:
         raise NotReady(f"Expected every file on the Space in full. Received less of: {', '.join(lost)}")
     return str(done.commit_url)
 
@@ -93,7 +141,23 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
 
 
-def main(arguments: Sequence[str] | None = None, api: Any = None, root: Path = ROOT) -> int:
+def check_build(root: Path, run: space_build.Run) -> None:
+    """Raise `NotReady` where the host could not install the application, or the Hub refuses its front matter."""
+    if space_build.main([], root, run):
+        raise NotReady("Expected requirements.txt to agree with what the host installs beside it.")
+    try:
+        if found := hub_problems(root / "README.md"):
+            raise NotReady(f"README.md's front matter, says the Hub: {'; '.join(found)}.")
+    except HubUnavailable as error:
+        print(f"space: SKIPPED, the Hub did not validate the front matter; its offline list did. {error}")
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    api: Any = None,
+    root: Path = ROOT,
+    run: space_build.Run = space_build.run_command,
+) -> int:
     """Look, and put unless only looking was asked for."""
     parser = argparse.ArgumentParser(prog="python -m hosting.space", description="Put the application on a Space.")
     parser.add_argument("space", help="owner/name")
@@ -105,6 +169,7 @@ def main(arguments: Sequence[str] | None = None, api: Any = None, root: Path = R
     try:
         chosen = items(root)
         check(root, chosen)
+        check_build(root, run)
         for item in chosen:
             print(f"{item.size:>12}  {'large' if item.size >= LARGE_BYTES else '     '}  {item.path}")
         total = sum(item.size for item in chosen)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lungapp.engine import ALL, PREDICTED, Engine, cards_of
 from lungapp.errors import LungAppError
-from lungapp.methods import DEFAULT_METHOD, METHODS, get_method
+from lungapp.methods import DEFAULT_METHOD, available_methods, get_method
 from lungapp.reading import FORMATS, read_slice
 from lungapp.registry import LABELS, MODELS
 from lungapp.report import NOTICE, to_json
@@ -115,7 +115,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--target", choices=[PREDICTED, *LABELS], default=PREDICTED, help="the class to explain")
     parser.add_argument(
-        "--method", choices=[method.name for method in METHODS], default=DEFAULT_METHOD, help="how to explain"
+        "--method",
+        choices=[method.name for method in available_methods()],
+        default=DEFAULT_METHOD,
+        help="how to explain",
     )
     parser.add_argument(
         "--faithfulness", action="store_true", help="test whether the map marks what the score relied on"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from lungapp.errors import UnknownMethod
 from lungapp.texts import mark
@@ -59,13 +60,38 @@ DEFAULT_METHOD = "gradcam"
 """The explanation that page, API and command line give unless another is asked for: the one whose maps pass their test
 most often on held-out slices, by the table in docs/maps.md (`benchmarks.maps`)."""
 
+GRADIENT_LIBRARIES = ("tensorflow", "keras", "tf_keras_vis")
+
+WITHOUT_TENSORFLOW = mark(
+    "SmoothGrad is absent: it needs TensorFlow, which this server was set up without."
+)
+
+
+def has_tensorflow() -> bool:
+    """Whether the libraries for gradients are installed (requirements-serve.txt leaves them out); imports none."""
+    return all(find_spec(name) for name in GRADIENT_LIBRARIES)
+
+
+def available_methods() -> tuple[Method, ...]:
+    """The methods that this installation can carry out."""
+    present = has_tensorflow()
+    return tuple(method for method in METHODS if present or not method.gradients)
+
 
 def get_method(name: str) -> Method:
-    """The method called ``name``. Raises `UnknownMethod`."""
-    for method in METHODS:
+    """The method called ``name``. Raises `UnknownMethod` where there is none, or none of it here."""
+    available = available_methods()
+    for method in available:
         if method.name == name:
             return method
-    known = ", ".join(method.name for method in METHODS)
+    known = ", ".join(method.name for method in available)
+    if name in {method.name for method in METHODS}:
+        raise UnknownMethod(
+            "Expected an explanation method out of: {known}. Received: {name}. The others need TensorFlow, which this "
+            "server was set up without.",
+            known=known,
+            name=repr(name),
+        )
     raise UnknownMethod(
         "Expected an explanation method out of: {known}. Received: {name}", known=known, name=repr(str(name)[:40])
     )

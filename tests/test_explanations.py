@@ -6,7 +6,10 @@ the weights are drawn anew explains the picture, not the model.
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -20,13 +23,16 @@ from lungapp.cards import shipped
 from lungapp.engine import Engine
 from lungapp.errors import UnknownMethod
 from lungapp.inference import LoadedModel
-from lungapp.methods import METHODS, get_method
+from lungapp.methods import METHODS, WITHOUT_TENSORFLOW, available_methods, get_method
+from lungapp.models import build_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS
 from lungapp.saliency import ONE_PASS
 from lungapp.saliency.scorecam import scorecam
 from lungapp.settings import WEIGHTS
+from lungapp.ui.analyse import describe_method
 
+ROOT = WEIGHTS.parent
 NAMES = [method.name for method in METHODS]
 every_method = pytest.mark.parametrize("method", NAMES)
 every_asking_method = pytest.mark.parametrize("method", [name for name in NAMES if name not in ONE_PASS])
@@ -249,6 +255,39 @@ def test_an_unknown_method_is_refused(loaded, picture):
         map_of(loaded, picture, "malignant", "x-ray")
     with pytest.raises(UnknownMethod, match="gradcam, gradcam_plus_plus, scorecam, layercam, smoothgrad"):
         get_method("x-ray")
+
+
+@pytest.fixture
+def no_tensorflow(monkeypatch):
+    for name in ("tensorflow", "keras", "tf_keras_vis"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_without_tensorflow_one_method_is_left_and_the_page_says_why(no_tensorflow, toy_weights, thorax):
+    assert [method.name for method in available_methods()] == ["gradcam"]
+    engine = Engine(toy_weights)
+    assert engine.analyse(thorax, "basic_cnn").maps
+    with pytest.raises(UnknownMethod, match="The others need TensorFlow, which this server was set up without"):
+        engine.analyse(thorax, "basic_cnn", method="layercam")
+    assert describe_method("gradcam").endswith(str(WITHOUT_TENSORFLOW))
+
+
+WITHOUT = """
+import json, sys
+sys.modules |= dict.fromkeys(("tensorflow", "keras", "tf_keras_vis"))
+import app, lungapp
+assert app.engine.analyse(lungapp.read_slice("examples/phantom-mass.png"), "basic_cnn").maps
+(choice,) = [block for block in app.demo.blocks.values() if getattr(block, "elem_id", "") == "la-method"]
+print(json.dumps([[name for _, name in choice.choices], choice.info, app.demo.get_api_info()]))
+"""
+
+
+def test_the_page_starts_without_tensorflow():
+    done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=True)
+    names, info, api = json.loads(done.stdout.splitlines()[-1])
+    assert names == ["gradcam"]
+    assert str(WITHOUT_TENSORFLOW) in info
+    assert "layercam" not in json.dumps(api)
 
 
 def test_a_batch_gives_what_single_passes_give(loaded, picture):

@@ -42,7 +42,7 @@ FIELDS = {
         "resources", "image", "imagePullPolicy", "securityContext", "idleTimeoutSeconds", "upscalingMode", "version",
         "env", "envFrom", "volumeMounts",
     },
-    "container": {"name", "image", "env", "resources", "volumeMounts"},
+    "container": {"name", "image", "env", "resources", "securityContext", "volumeMounts"},
 }  # fmt: skip
 
 
@@ -91,13 +91,83 @@ def test_a_clusters_parts_fit_each_other(cluster: dict[str, Any]) -> None:
         assert only["image"].endswith(f"/lungapp-ray:{__version__}")
         assert only["resources"]["requests"] == only["resources"]["limits"]
         assert {mount["name"] for mount in only["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
-        assert spec["securityContext"]["runAsNonRoot"] is True
+
+
+PAGE = list(yaml.safe_load_all((FOLDER / "page.yaml").read_text(encoding="utf-8")))
+RAY_NETWORK = list(yaml.safe_load_all((FOLDER / "ray-network.yaml").read_text(encoding="utf-8")))
+
+
+def one(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (document,) = [document for document in documents if document["kind"] == kind]
+    return document
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """Every pod of the examples, by where it stands."""
+    found = {"page": one(PAGE, "Deployment")["spec"]["template"]["spec"]}
+    for name, cluster in CLUSTERS.items():
+        for group in groups(cluster):
+            found[f"{name} {group.get('groupName', 'head')}"] = group["template"]["spec"]
+    return found
+
+
+@pytest.mark.parametrize("spec", pods().values(), ids=pods())
+def test_every_pod_has_no_rights(spec: dict[str, Any]) -> None:
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for only in spec["containers"]:
+        rights = only["securityContext"]
+        assert rights == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}
+        }  # fmt: skip
+        assert "/tmp" in {mount["mountPath"] for mount in only["volumeMounts"]}, "the one place that is written to"
+
+
+def test_only_the_autoscalers_pod_may_ask_kubernetes() -> None:
+    tokens = {name for name, spec in pods().items() if spec.get("automountServiceAccountToken", True)}
+    assert tokens == {"service head"}
+    assert CLUSTERS["service"]["enableInTreeAutoscaling"] is True
+    rights = CLUSTERS["service"]["autoscalerOptions"]["securityContext"]
+    assert rights == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_the_page_is_probed_for_life_and_for_readiness() -> None:
+    spec = pods()["page"]
+    (only,) = spec["containers"]
+    paths = {name: only[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")}
+    assert paths == {"startup": "/health", "liveness": "/health", "readiness": "/ready"}
+    (port,) = only["ports"]
+    assert f"GRADIO_SERVER_PORT={port['containerPort']}" in (ROOT / "Dockerfile").read_text()
+    assert all(only[f"{name}Probe"]["httpGet"]["port"] == port["name"] for name in paths)
+    environment = {entry["name"]: entry.get("value", "") for entry in only["env"]}
+    Settings.from_env(environment)
+    assert only["image"].endswith(f":{__version__}")
+
+
+@pytest.mark.parametrize("documents", [PAGE, RAY_NETWORK], ids=["page", "ray"])
+def test_the_network_and_disruptions_are_limited(documents: list[dict[str, Any]]) -> None:
+    policy = one(documents, "NetworkPolicy")["spec"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert all(rule.get("from") for rule in policy["ingress"]), "nobody from everywhere"
+    assert one(documents, "PodDisruptionBudget")["spec"]["minAvailable"] == 1
+
+
+def test_the_pages_parts_select_its_pods() -> None:
+    deployment = one(PAGE, "Deployment")["spec"]
+    labels = deployment["template"]["metadata"]["labels"]
+    assert deployment["selector"]["matchLabels"] == one(PAGE, "Service")["spec"]["selector"] == labels
+    assert one(PAGE, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    budget = one(PAGE, "PodDisruptionBudget")["spec"]
+    assert budget["selector"]["matchLabels"] == labels
+    assert deployment["replicas"] > budget["minAvailable"], "a node can be emptied"
+    assert one(PAGE, "NetworkPolicy")["spec"]["egress"] == [], "the page fetches nothing"
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
 def test_the_clusters_ray_is_the_pinned_one(cluster: dict[str, Any]) -> None:
     for file in ("requirements-archive.txt", "requirements-replicas.txt"):
-        assert f"ray=={cluster['rayVersion']}" in (ROOT / file).read_text().splitlines()
+        assert f"ray=={cluster['rayVersion']} " in (ROOT / file).read_text()
 
 
 def test_the_jobs_command_is_one_and_has_room() -> None:

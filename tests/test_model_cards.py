@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from huggingface_hub import metadata_load
+from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from lungapp.cards import ENSEMBLE, describe
 from lungapp.registry import LABELS, MODELS
@@ -217,3 +219,27 @@ def test_the_shared_part_states_the_data_and_leaves_no_blank(folders):
     assert "1,054 slices form 117 groups" in " ".join(page.split())
     assert "| Test | 40 slices in 5 groups | 10 slices in 3 groups | 55 slices in 2 groups |" in page
     assert not re.search(r"\{\w*\}|\bNone\b|\bnan\b", page)
+
+
+def test_the_page_begins_with_a_model_index_of_the_cards_figures(folders, tmp_path):
+    cards = write_cards(folders[0])
+    (tmp_path / "README.md").write_text(render(*folders), encoding="utf-8")
+    data = metadata_load(tmp_path / "README.md")
+    assert (data["license"], data["library_name"], data["pipeline_tag"]) == ("mit", "keras", "image-classification")
+    assert [entry["name"] for entry in data["model-index"]] == [spec.title for spec in MODELS]
+    for entry, card in zip(data["model-index"], cards.values(), strict=True):
+        _, results = model_index_to_eval_results([entry])
+        accuracy = card["crossval"]["grouped"]["accuracy"]
+        expected = accuracy["value"] if isinstance(accuracy, dict) else accuracy
+        (found,) = [
+            result.metric_value
+            for result in results
+            if (result.metric_type, result.dataset_split) == ("accuracy", "five folds, similar slices kept apart")
+        ]
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_figure_that_no_card_has_is_in_no_index(folders, tmp_path):
+    write_cards(folders[0], crossval=None, metrics={})
+    (tmp_path / "README.md").write_text(render(*folders), encoding="utf-8")
+    assert "model-index" not in metadata_load(tmp_path / "README.md")

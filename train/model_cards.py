@@ -29,6 +29,7 @@ from lungapp.ui.words import percent
 from train.card import PREDICTIONS, ROOT
 from train.data import PARTS, SIMILAR, Entry, read_manifest, read_split
 from train.ensemble import mean_run
+from train.model_index import front_matter
 from train.predict import Predictions, read_predictions
 from train.table import BASELINES
 
@@ -240,7 +241,7 @@ def render(weights: Path = WEIGHTS, results: Path = PREDICTIONS) -> str:
     source = Source(cards, weights, results)
     titles = {spec.name: spec.title for spec in MODELS} | {ENSEMBLE: "Ensemble"}
     sections = [_section(name, title, source) for name, title in titles.items()]
-    return "\n\n".join([_head(titles, source), *sections]) + "\n"
+    return front_matter(cards, titles) + "\n" + "\n\n".join([_head(titles, source), *sections]) + "\n"
 
 
 def write() -> None:

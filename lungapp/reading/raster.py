@@ -15,6 +15,7 @@ from lungapp.errors import InputTooLarge, UnsupportedInput
 from lungapp.reading.codestreams import check_scans
 from lungapp.reading.limits import Limits
 from lungapp.reading.room import need_room
+from lungapp.reading.pillow_flaws import check_bytes, check_exif, check_page
 from lungapp.slices import Slice, SliceInfo
 from lungapp.texts import Text, mark
 
@@ -82,7 +83,7 @@ class RasterFile:
         self._data, self._limits, self._format = data, limits, raster_format(data)
         check_scans(data)
         self.pages = count_pages(data, limits) if self._format == "TIFF" else 1
-        self._image = _open(data, self._format, limits)
+        _open(data, self._format, limits)
 
     def read(self, page: int = 0) -> Slice:
         """Read one page (from 0) as grey levels.
@@ -103,12 +104,14 @@ class RasterFile:
         InputTooLarge
             More pixels than the limit.
         """
-        image, notes = self._image, list[str]()
+        # A file is opened anew for every page: Pillow has gone wrong where one opened image was decoded twice.
+        image, notes = _open(self._data, self._format, self._limits), list[str]()
         if self._format == "TIFF":
             image.seek(page)
             self._limits.check_pixels(image.height, image.width)
         elif getattr(image, "is_animated", False):
             notes.append(mark("The file holds several images; the first one was read."))
+        check_page(image, self._data)
         _refuse_unknown_scale(image)
         bits = 16 if image.mode in SIXTEEN_BIT_MODES else 8
         if bits == 8 and _stored_bits(image, self._data) > 8:
@@ -148,6 +151,7 @@ def count_pages(data: bytes, limits: Limits) -> int:
 
 
 def _open(data: bytes, name: str | None, limits: Limits) -> Image.Image:
+    check_bytes(data, name)
     try:
         # Only the plugin that the bytes call for: the fewer parsers see hostile bytes, the better.
         image = Image.open(BytesIO(data), formats=(name,) if name else ())
@@ -165,6 +169,7 @@ def _metadata(image: Image.Image) -> tuple[tuple[str, ...], Callable[[np.ndarray
     EXIF data is looked into for the one number that tells how the picture is turned; Pillow's own way of turning it
     would write all of it anew.
     """
+    check_exif(image)
     exif = image.getexif()
     kinds = {
         mark("EXIF data"): bool(exif),

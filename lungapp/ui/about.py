@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from lungapp import __version__
-from lungapp.methods import DEFAULT_METHOD, METHODS
+from lungapp.methods import DEFAULT_METHOD, WITHOUT_TENSORFLOW, available_methods, has_tensorflow
 from lungapp.texts import mark
 from lungapp.ui.language import say
 from lungapp.ui.translated import composed
@@ -112,6 +112,8 @@ def text() -> str:
         paper=paper,
         library="[tf-keras-vis](https://github.com/keisen/tf-keras-vis)",
     )
+    if not has_tensorflow():
+        cited = f"{cited} {say(WITHOUT_TENSORFLOW)}"
     reports = say(
         "The page speaks several languages. Files to take away (PDF, JSON, CSV, DICOM) and what programs get are "
         "English."
@@ -145,7 +147,7 @@ def after() -> str:
         "`model` and `override` and gives a row a slice, their aggregate, which was not validated on patients, and the "
         "rows as CSV. `/models` gives the model cards. Their parameters, with names and types, stand behind the link "
         "on the API at the foot of the page.",
-        methods=say(", ").join(f"`{method.name}`" for method in METHODS),
+        methods=say(", ").join(f"`{method.name}`" for method in available_methods()),
     )
     tools = say(
         "Where the operator has set `LUNGAPP_MCP=1`, the same three are tools of an MCP server at `/gradio_api/mcp/`. "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from lungapp.batching import AT_ONCE
-from lungapp.methods import DEFAULT_METHOD, METHODS, Method, get_method
+from lungapp.methods import DEFAULT_METHOD, WITHOUT_TENSORFLOW, Method, available_methods, get_method, has_tensorflow
 from lungapp.reading import FORMATS
 from lungapp.registry import LABELS, MODELS, ModelSpec
 from lungapp.rendering import DEFAULT_OPACITY
@@ -91,10 +91,11 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
                 ]
                 target = gr.Radio(targets, value="predicted", label=mark("Class to explain"), scale=3, min_width=250)
                 method = gr.Dropdown(
-                    [(composed(partial(titled, entry)), entry.name) for entry in METHODS],
+                    [(composed(partial(titled, entry)), entry.name) for entry in available_methods()],
                     value=DEFAULT_METHOD,
                     label=mark("Explanation"),
-                    info=get_method(DEFAULT_METHOD).sentence,
+                    info=composed(partial(describe_method, DEFAULT_METHOD)),
+                    elem_id="la-method",
                     filterable=False,
                     scale=3,
                     min_width=250,
@@ -115,7 +116,7 @@ def build_analyse_tab(engine: Engine, settings: Settings, examples: Path, record
     opacity.change(None, opacity, None, js=SET_OPACITY, api_visibility="private")
     opened.change(None, js=SHOW_ANSWER, api_visibility="private")
     method.change(
-        lambda name: gr.update(info=say(get_method(name).sentence)),
+        lambda name: gr.update(info=describe_method(name)),
         method,
         method,
         show_progress="hidden",
@@ -193,6 +194,12 @@ def describe(spec: ModelSpec, records: Records) -> str:
     """A model's name and nature in a line, and whether it can be asked."""
     said = say("{name}: {said}", name=spec.title, said=spec.summary)
     return said if spec.name in records else f"{said} {say('Not available: no weights here.')}"
+
+
+def describe_method(name: str) -> str:
+    """What stands below the choice of methods: the sentence of the one called ``name``, and why others are absent."""
+    sentence = say(get_method(name).sentence)
+    return sentence if has_tensorflow() else f"{sentence} {say(WITHOUT_TENSORFLOW)}"
 
 
 def titled(method: Method) -> str:

@@ -13,7 +13,7 @@ from lungapp import report
 from lungapp.batching import AT_ONCE, SERIES_AT_ONCE
 from lungapp.engine import cards_of
 from lungapp.errors import UnreadableInput
-from lungapp.methods import DEFAULT_METHOD, METHODS
+from lungapp.methods import DEFAULT_METHOD, available_methods
 from lungapp.reading import FORMATS, read_slice, read_study
 from lungapp.report import facts
 from lungapp.results import SeriesAnalysis
@@ -82,7 +82,9 @@ def build_api(engine: Engine, settings: Settings) -> None:
             gr.File(label=f"Axial CT: {FORMATS}, or a ZIP of them", type="filepath"),
             gr.Textbox(settings.default_model, label='Model name, or "all"'),
             gr.Textbox("predicted", label='Class to explain: "predicted", or a label'),
-            gr.Textbox(DEFAULT_METHOD, label=f"Explanation method: {', '.join(method.name for method in METHODS)}"),
+            gr.Textbox(
+                DEFAULT_METHOD, label=f"Explanation method: {', '.join(entry.name for entry in available_methods())}"
+            ),
             gr.Checkbox(False, label="Score a slice that the input check rejects; every output then says so"),
             gr.Number(0, precision=0, label="Which slice, from 1, where the file holds several; 0: the middle one"),
             gr.Checkbox(False, label="Measure whether the map marks what the score relied on; some tenths of a second"),

@@ -22,7 +22,7 @@ MODEL = "basic_cnn"
 def needs_ray() -> None:
     """Skipped on a machine without what archives need; where the project is checked that is a failure."""
     if MISSING:
-        told = f"needs {', '.join(MISSING)}: pip install -r requirements-archive.txt duckdb"
+        told = f"needs {', '.join(MISSING)}: pip install -r requirements-archive.txt -r requirements-dev.txt"
         pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
 
 
