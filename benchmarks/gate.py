@@ -28,7 +28,8 @@ from lungapp.reading import read_slice
 from lungapp.slices import MEDIASTINUM, Slice, Window
 from tests.strangers import families
 from tests.strangers.making import in_window
-from train.data import find_dataset, read_manifest, read_split
+from train.data import find_dataset
+from train.folds import held_out, learnt_from
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "gate.md"
 REFUSED = "refused by reading"
@@ -121,10 +122,8 @@ def altered(slices: list[Slice]) -> Iterator[Row]:
 def chests(samples: Path | None, data: Path | None) -> Iterator[Row]:
     """Axial chest CT."""
     if data:
-        parts = read_split("grouped", 0)
-        for part in ("train", "validation", "test"):
-            files = [data / entry.file for entry in read_manifest() if parts.get(entry.file) == part]
-            yield Row(f"dataset, grouped {part} slices", read(files))
+        for title, entries in {"learnt from": learnt_from(), "held out": held_out()}.items():
+            yield Row(f"dataset, slices {title}", read([data / entry.file for entry in entries]))
     if samples:
         yield Row(ELSEWHERE, read(sorted((samples / "chest-ct-elsewhere").iterdir())))
         for name, necks in SERIES.items():

@@ -29,7 +29,7 @@ from lungapp.registry import get_spec
 from lungapp.settings import WEIGHTS
 from lungapp.slices import Slice
 from train.data import Entry, find_dataset
-from train.pipeline import entries_of
+from train import folds
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "maps.md"
 START, END = "<!-- maps: start -->", "<!-- maps: end -->"
@@ -49,7 +49,7 @@ class Tally:
 
 def held_out(count: int) -> list[Entry]:
     """``count`` held-out slices of the shipped fold, or all of them for 0, spread evenly over their list."""
-    entries = entries_of("grouped", "test")
+    entries = folds.held_out()
     if not 0 < count < len(entries):
         return entries
     return [entries[place] for place in np.linspace(0, len(entries) - 1, count).round().astype(int)]

@@ -18,6 +18,7 @@ from lungapp.ui.neighbours import comparison
 from tests.conftest import write_dataset
 from train import similar as typical
 from train.data import Entry
+from train.folds import learnt_from
 
 PHANTOM = read_slice(EXAMPLES / "phantom-mass.png")
 
@@ -36,7 +37,7 @@ def files(root: Path) -> dict[str, list[str]]:
 
 def test_the_committed_file_is_of_the_training_slices_alone() -> None:
     held = reference()
-    trained = {label: [e.file for e in typical.grouped("train") if e.label == label] for label in LABELS}
+    trained = {label: [e.file for e in learnt_from() if e.label == label] for label in LABELS}
     assert held["files"] == trained
     assert held["counts"] == {label: len(some) for label, some in trained.items()}
     assert similar.FILE.stat().st_size < 50_000
@@ -110,7 +111,7 @@ def test_the_file_is_made_of_the_slices(folder: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_committed_figures_are_those_of_the_dataset(dataset: Path) -> None:
-    few = [entry for entry in typical.grouped("train") if entry.label == "benign"]
+    few = [entry for entry in learnt_from() if entry.label == "benign"]
     own = [similar.measures_of(read_slice(dataset / entry.file))["lungs"] for entry in few]
     mean, spread = reference()["measures"]["benign"]["lungs"]
     assert [np.mean(own), np.std(own)] == pytest.approx([mean, spread], abs=1e-3)
