@@ -57,7 +57,7 @@ def excess(analysis: Analysis, name: str) -> float:
 
 def examine(engine: Engine, folder: Path) -> dict[str, dict[str, Any]]:
     """The figures of one patient by model, the ensemble among them."""
-    outlines = {path: drawn for path, drawn in lesions(folder).items()}
+    outlines = lesions(folder)
     scored: list[tuple[Path, Analysis]] = []
     for path in sorted(folder.rglob("*.dcm")):
         analysis = engine.analyse(read_slice(path), ALL, target="malignant")
