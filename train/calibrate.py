@@ -1,179 +1,216 @@
-"""Temperature, operating points and the abstention rule, from the validation split only."""
+"""What a card's answers promise, from slices that the scoring weights had not learnt from.
+
+Temperature, class-wise thresholds of the answer sets, and how answers of each kind went. The thresholds of a card come
+from all folds; every figure on a fold comes from the temperature and the thresholds of the other folds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import beta
 
-from train.metrics import brier, expected_calibration_error, negative_log_likelihood, reliability
-from train.predict import Predictions
+from lungapp.registry import LABELS
+from lungapp.results import DECISIONS
+from train.metrics import (
+    Judged,
+    expected_calibration_error,
+    group_resamples,
+    interval,
+    negative_log_likelihood,
+    reliability,
+)
+from train.predict import Predictions, pooled
 from train.scores import MALIGNANT
 
-TARGET_ACCURACY = 0.90
-"""The share of confident predictions that must be right; see `confidence_threshold`."""
+LEVEL = 0.9
+"""The share of each class's slices whose answer sets hold that class."""
 
-CONFIDENCE_LEVEL = 0.95
-"""How sure validation must make us of it (one-sided, as the lower end of a two-sided 90 % interval)."""
-
-CANDIDATES = tuple(round(hundredth / 100, 2) for hundredth in range(90, 100))
-"""Top probabilities that may become the threshold. None is below the target: validation alone would let a prediction
-through that the model itself gives 45 %. None is 1: a threshold is no use where only certainty passes it."""
-
-OPERATING_RATE = 0.95
-"""The sensitivity, and the specificity, that the two operating points for malignant are chosen for."""
+TEMPERATURES = (0.5, 10.0)
+BANDS = {"malignant": 3, "not_malignant": 3, "undecided": 2}
+"""How many bands of malignant probability each decision's evidence comes in."""
 
 
-def calibrate(
-    validation: Predictions, temperature: float | None = None, folds: Sequence[Predictions] = ()
-) -> dict[str, Any]:
-    """The part of a card's ``calibration`` that validation decides.
-
-    Parameters
-    ----------
-    validation : the validation slices of the weights to calibrate.
-    temperature : 1 for what is calibrated already (the mean of an ensemble); fitted where None.
-    folds : validation slices of other runs of the same recipe (a cross-validation's), each scored by weights that did
-        not learn from them. Where given, they choose the threshold of the abstention rule instead of ``validation``,
-        whose few groups can promise nothing. Leave the test groups out (`leaving_out`).
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Held-out slices and the answers to them: ``probabilities`` (n, labels), ``labels`` and ``groups`` (n,) int the
+    truth and its groups, ``sets`` (n, labels) bool which classes cannot be excluded.
     """
-    fitted = round(fit_temperature(validation) if temperature is None else temperature, 4)
-    judged = [(validation, fitted)]
-    if folds:
-        judged = [(fold, fit_temperature(fold) if temperature is None else temperature) for fold in folds]
-    probabilities = np.concatenate([predictions.probabilities(divisor) for predictions, divisor in judged])
-    labels = np.concatenate([predictions.labels for predictions, _ in judged])
-    groups = np.concatenate([predictions.groups for predictions, _ in judged])
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    sets: np.ndarray
+
+    @property
+    def decisions(self) -> np.ndarray:
+        """(n,) str, as `lungapp.results.Prediction.decision` has it."""
+        malignant = self.sets[:, MALIGNANT]
+        return np.where(~malignant, "not_malignant", np.where(self.sets.sum(axis=1) == 1, "malignant", "undecided"))
+
+
+def calibrate(predictions: Predictions, temperature: float | None = None) -> dict[str, Any]:
+    """Temperature and thresholds from out-of-fold ``predictions``.
+
+    ``temperature`` is 1 for what is calibrated already (the mean of an ensemble); fitted where None.
+    """
+    fitted = round(fit_temperature(predictions) if temperature is None else temperature, 4)
+    thresholds = thresholds_of(predictions.probabilities(fitted), predictions.labels, predictions.groups)
     return {
-        "split": "validation",
         "temperature": fitted,
-        "confident_above": confidence_threshold(probabilities, labels, groups),
-        "target_accuracy": TARGET_ACCURACY,
-        "confidence_level": CONFIDENCE_LEVEL,
-        "groups": len(np.unique(groups)),
-        "operating_points": {
-            name: {"threshold": threshold, "validation": operating_rates(validation, fitted, threshold)}
-            for name, threshold in operating_thresholds(validation, fitted).items()
-        },
+        "level": LEVEL,
+        "thresholds": dict(zip(LABELS, thresholds.tolist(), strict=True)),
+        "slices": len(predictions.files),
+        "groups": len(np.unique(predictions.groups)),
     }
 
 
-def leaving_out(folds: Sequence[Predictions], groups: np.ndarray) -> list[Predictions]:
-    """``folds`` without the slices of ``groups``, so that slices to test on do not choose a threshold."""
-    kept = []
-    for fold in folds:
-        mask = ~np.isin(fold.groups, groups)
-        files = tuple(file for file, keep in zip(fold.files, mask, strict=True) if keep)
-        kept.append(Predictions(files, fold.logits[mask], fold.labels[mask], fold.groups[mask]))
-    return [fold for fold in kept if fold.files]
+def calibration_of(folds: Sequence[Predictions], temperature: float | None = None) -> dict[str, Any]:
+    """A card's whole ``calibration``: `calibrate` on all ``folds``, and how answers on each fold went by the others."""
+    rules = rules_of(folds, temperature)
+    answered = answer(folds, rules)
+    before = pooled(folds)
+    return {
+        **calibrate(before, temperature),
+        "evidence": evidence(answered),
+        "coverage": coverage(answered),
+        "before": quality(before.probabilities(), before.labels),
+        "after": quality(answered.probabilities, answered.labels),
+    }
 
 
-def fit_temperature(validation: Predictions) -> float:
-    """The divisor of the logits that minimises the negative log-likelihood (Guo et al. 2017), in 1 to 10.
+def rules_of(folds: Sequence[Predictions], temperature: float | None = None) -> list[dict[str, Any]]:
+    """For each fold what `calibrate` makes of the others."""
+    return [calibrate(leaving_out(folds, fold), temperature) for fold in range(len(folds))]
 
-    Below 1 it would make the model surer of itself, on the word of a dozen validation groups.
-    """
+
+def leaving_out(folds: Sequence[Predictions], fold: int) -> Predictions:
+    """The slices of all ``folds`` but one."""
+    return pooled([other for number, other in enumerate(folds) if number != fold])
+
+
+def judge(folds: Sequence[Predictions], rules: Sequence[dict[str, Any]], protocol: str) -> list[Judged]:
+    """What the figures of ``protocol`` need: calibrated probabilities, truth, and what the bootstrap draws."""
+    numbers = {file: number for number, file in enumerate(sorted(file for fold in folds for file in fold.files))}
+    return [
+        Judged(
+            fold.probabilities(rule["temperature"]),
+            fold.labels,
+            fold.groups if protocol == "grouped" else np.array([numbers[file] for file in fold.files]),
+        )
+        for fold, rule in zip(folds, rules, strict=True)
+    ]
+
+
+def answer(folds: Sequence[Predictions], rules: Sequence[dict[str, Any]]) -> Answered:
+    """The answers to the slices of ``folds``, each fold's by its own rule."""
+    probabilities, sets = [], []
+    for fold, rule in zip(folds, rules, strict=True):
+        scores = fold.probabilities(rule["temperature"])
+        chosen = scores >= [rule["thresholds"][label] for label in LABELS]
+        probabilities.append(scores)
+        sets.append(chosen | ~chosen.any(axis=1, keepdims=True))
+    whole = pooled(folds)
+    return Answered(np.concatenate(probabilities), whole.labels, whole.groups, np.concatenate(sets))
+
+
+def fit_temperature(predictions: Predictions) -> float:
+    """The divisor of the logits that minimises the negative log-likelihood (Guo et al. 2017), in `TEMPERATURES`."""
 
     def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(validation.probabilities(np.exp(log_temperature)), validation.labels)
+        return negative_log_likelihood(predictions.probabilities(np.exp(log_temperature)), predictions.labels)
 
-    return float(np.exp(minimize_scalar(loss, bounds=(0, np.log(10)), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
 
 
-def confidence_threshold(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float | None:
-    """The top probability from which predictions count as confident; None where nothing does.
+def thresholds_of(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(labels,) float, rounded down to 4 digits: from which probability on a class stays in an answer set.
 
-    It is the lowest of `CANDIDATES` for which, of the slices at least as probable, the lower bound of the share that is
-    right (`lower_bound`, at `CONFIDENCE_LEVEL`) reaches `TARGET_ACCURACY`. A bound and not the share itself, because
-    106 validation slices are 13 groups: 37 right of 38 may be eight patients, and the next one may be all wrong. It
-    takes at least 29 equally large groups without an error. The lowest of ten nested sets is taken, so the level is
-    nominal: the promise rests on the bound's caution about groups as much as on it.
-
-    More errors never lower the threshold: they lower the bound of every set they are in and leave the others'.
-
-    Parameters
-    ----------
-    probabilities : (n, labels) calibrated.
-    labels, groups : (n,) int, the truth, and which slices are similar.
+    Class-conditional conformal prediction (Vovk 2012) with groups as what is exchangeable: a slice weighs 1 over the
+    number of its class's slices in its group, so that each of a class's m groups weighs 1. The threshold is the highest
+    for which slices of weight (m + 1) · `LEVEL` reach it, the 1 standing for the group to come; 0, which excludes
+    nothing, where m is too few for that.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    for candidate in CANDIDATES:
-        chosen = confidence >= candidate
-        if chosen.any() and lower_bound(right[chosen], groups[chosen]) >= TARGET_ACCURACY:
-            return candidate
-    return None
+    thresholds = np.zeros(len(LABELS))
+    for label in range(len(LABELS)):
+        members = labels == label
+        _, places, sizes = np.unique(groups[members], return_inverse=True, return_counts=True)
+        scores = probabilities[members, label]
+        order = np.argsort(-scores, kind="stable")
+        reached = np.cumsum((1 / sizes)[places][order])
+        enough = np.flatnonzero(reached >= (len(sizes) + 1) * LEVEL - 1e-9)
+        if len(enough):
+            thresholds[label] = np.floor(scores[order][enough[0]] * 1e4) / 1e4
+    return thresholds
 
 
-def lower_bound(right: np.ndarray, groups: np.ndarray, level: float = CONFIDENCE_LEVEL) -> float:
-    """The one-sided lower confidence bound of the share of ``right`` (n,) bool, for slices that come in ``groups``.
-
-    Clopper and Pearson's (1934) exact bound, with the number of slices replaced by the effective one, as Korn and
-    Graubard (1998) do for clustered samples. The effective number is Kish's (1965) when slices of a group are all right
-    or all wrong together, the worst case and on this dataset nearly the rule: groups of n₁, n₂, … slices count as
-    (Σn)² / Σn², which is their number where they are equally large and less where one dominates.
-    A bootstrap over groups would call any number of groups without an error certain.
+def coverage(answered: Answered) -> dict[str, Any]:
+    """How often answer sets hold the true class (in all and by class), how many classes they have, how often they
+    decide malignant or not, and how often such decisions are right; each ``value`` with its ``interval``.
     """
-    sizes = np.unique(groups, return_counts=True)[1]
-    effective = sizes.sum() ** 2 / (sizes**2).sum()
-    successes = right.mean() * effective
-    return float(beta.ppf(1 - level, successes, effective - successes + 1)) if successes > 0 else 0.0
+    true = answered.sets[np.arange(len(answered.labels)), answered.labels]
+    decided = answered.decisions != "undecided"
+    right = (answered.decisions == "malignant") == (answered.labels == MALIGNANT)
+    groups = answered.groups
+    by_class = {label: answered.labels == index for index, label in enumerate(LABELS)}
+    found = {
+        "covered": mean(true, groups),
+        "by_class": {label: mean(true[own], groups[own]) for label, own in by_class.items() if own.any()},
+        "classes": mean(answered.sets.sum(axis=1), groups),
+        "decided": mean(decided, groups),
+    }
+    return found | ({"right": mean(right[decided], groups[decided])} if decided.any() else {})
 
 
-def is_confident(probabilities: np.ndarray, calibration: dict[str, Any]) -> np.ndarray:
-    """(n,) bool: which of the calibrated probabilities (n, labels) ``calibration``'s abstention rule lets stand."""
-    threshold = calibration["confident_above"]
-    return probabilities.max(axis=1) >= (np.inf if threshold is None else threshold)
+def evidence(answered: Answered) -> list[dict[str, Any]]:
+    """How answers went: for each decision, bands of malignant probability with about equally many slices.
 
-
-def operating_thresholds(validation: Predictions, temperature: float) -> dict[str, float]:
-    """Malignant probabilities, in steps of 0.0001, from which a slice is called malignant.
-
-    ``sensitivity_95`` : the highest that finds 95 % of the malignant validation slices.
-    ``specificity_95`` : the lowest that calls at most 5 % of the others malignant; above 1 where none does.
+    ``right`` is the share of a band's slices for which the decision held; of undecided ones, that were malignant.
     """
-    scores = _malignant(validation, temperature)
-    malignant = np.sort(scores[validation.labels == MALIGNANT])[::-1]
-    others = np.sort(scores[validation.labels != MALIGNANT])[::-1]
-    needed = int(np.ceil(OPERATING_RATE * len(malignant) - 1e-9))
-    allowed = int(np.floor((1 - OPERATING_RATE) * len(others) + 1e-9))
-    return {
-        "sensitivity_95": round(float(malignant[needed - 1]), 4),
-        "specificity_95": round(float(others[allowed]) + 1e-4, 4),
-    }
+    bands = []
+    scores = answered.probabilities[:, MALIGNANT]
+    for decision in DECISIONS:
+        own = answered.decisions == decision
+        if not own.any():
+            continue
+        inner = np.quantile(scores[own], np.linspace(0, 1, BANDS[decision] + 1)[1:-1]).round(4)
+        edges = np.unique([0.0, *inner, 1.0])
+        malignant = answered.labels == MALIGNANT
+        right = ~malignant if decision == "not_malignant" else malignant
+        which = np.digitize(scores, edges[1:-1])
+        for band, (low, high) in enumerate(pairwise(edges.tolist())):
+            inside = own & (which == band)
+            if inside.any():
+                share = mean(right[inside], answered.groups[inside])
+                bands.append(
+                    {
+                        "decision": decision,
+                        "low": low,
+                        "high": high,
+                        "slices": int(inside.sum()),
+                        "groups": len(np.unique(answered.groups[inside])),
+                        "right": share["value"],
+                        "interval": share["interval"],
+                    }
+                )
+    return bands
 
 
-def operating_rates(predictions: Predictions, temperature: float, threshold: float) -> dict[str, float]:
-    """Sensitivity and specificity for malignant where a slice is called so from ``threshold`` on."""
-    called = _malignant(predictions, temperature) >= threshold
-    malignant = predictions.labels == MALIGNANT
-    return {
-        "sensitivity": round(float(called[malignant].mean()), 4),
-        "specificity": round(float((~called)[~malignant].mean()), 4),
-    }
-
-
-def calibration_figures(test: Predictions, temperature: float) -> dict[str, Any]:
-    """How well probabilities say how often they are right, ``before`` (temperature 1) and ``after`` calibration."""
-    return {
-        "before": quality(test.probabilities(), test.labels),
-        "after": quality(test.probabilities(temperature), test.labels),
-    }
+def mean(values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+    """The mean of ``values`` (n,), with its 95 % interval from resamples of the ``groups`` (n,) int."""
+    times = group_resamples(groups)
+    draws = times @ values.astype(float) / times.sum(axis=1)
+    return {"value": round(float(values.mean()), 4), "interval": interval(draws)}
 
 
 def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Calibration error, Brier score, negative log-likelihood and reliability diagram of (n, labels)."""
+    """How well probabilities (n, labels) say how often they are right: calibration error and reliability diagram."""
     return {
         "ece": round(expected_calibration_error(probabilities, labels), 4),
-        "brier": round(brier(probabilities, labels), 4),
         "nll": round(negative_log_likelihood(probabilities, labels), 4),
         "reliability": reliability(probabilities, labels),
     }
-
-
-def _malignant(predictions: Predictions, temperature: float) -> np.ndarray:
-    """(n,) in steps of 0.0001, so that a stored threshold means the same slices as the one it was rounded from."""
-    return predictions.probabilities(temperature)[:, MALIGNANT].round(4)

@@ -16,72 +16,45 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Held-out slices of one run: ``probabilities`` (n, labels), ``labels`` (n,) int the truth, ``units`` (n,) int.
+    """Held-out slices of one fold: ``probabilities`` (n, labels), ``labels`` (n,) int the truth, ``units`` (n,) int.
 
     The bootstrap draws units: slices for ``image_level``, similarity groups for ``grouped``, because slices of a group
-    are not independent. The same number means the same unit in every run, so that a slice tested by two runs is drawn
-    for both. ``confident`` (n,) bool, where it is known: which predictions the run's abstention rule lets stand.
+    are not independent.
     """
 
     probabilities: np.ndarray
     labels: np.ndarray
     units: np.ndarray
-    confident: np.ndarray | None = None
 
 
-def figures(runs: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
-    """All figures of a card's protocol, each the mean over ``runs``.
-
-    Returns
-    -------
-    ``n`` (test slices of a run), ``runs``, ``confusion_matrix`` (summed over runs, truth in rows), ``roc`` (of the
-    runs' slices pooled) and per figure ``value`` and ``interval`` (2.5th and 97.5th percentile of 1,000 resamples; one
-    in which a run lacks a class is drawn again).
-    """
-    values = _means(runs, [once(run.labels) for run in runs])
-    units, weights = _resamples(runs, seed)
-    draws = _means(runs, weights)
-    pooled = _pool(runs)
-    return {
-        "n": len(runs[0].labels),
-        "runs": len(runs),
-        "bootstrap_units": units,
-        **{name: {"value": _rounded(values[name][0]), "interval": _interval(draws[name])} for name in FIGURES},
-        "confusion_matrix": _confusion_matrix(pooled),
-        "roc": roc(pooled.probabilities, pooled.labels),
-    }
-
-
-def pooled_figures(folds: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
+def pooled_figures(folds: Sequence[Judged]) -> dict[str, Any]:
     """All figures of a cross-validation, over the held-out slices of all ``folds`` together.
 
     Returns
     -------
-    ``n`` (slices), ``folds``, per figure ``value`` (of the pool), ``interval`` (as in `figures`, of the pool),
-    ``folds`` (each fold's own; None where the fold lacks a class the figure needs) and their ``mean``, then
-    ``confusion_matrix``, ``roc``, ``reliability`` and, where every fold says which predictions are confident,
-    ``selective``: how often those and the others are right.
+    ``n`` (slices), ``folds``, ``bootstrap_units``, per figure ``value`` (of the pool), ``interval`` (2.5th and 97.5th
+    percentile of 1,000 resamples; one that lacks a class is drawn again) and ``folds`` (each fold's own; None where the
+    fold lacks a class the figure needs), then ``confusion_matrix`` (truth in rows), ``roc`` and ``reliability``.
     """
-    pooled = _pool(folds)
-    units, (weights,) = _resamples([pooled], seed)
-    result: dict[str, Any] = {"n": len(pooled.labels), "folds": len(folds), "bootstrap_units": units}
-    for name, figure in SCORES.items():
-        own = [float(figure(fold.probabilities, fold.labels, once(fold.labels))[0]) for fold in folds]
-        known = [value for value in own if not np.isnan(value)]
-        result[name] = {
-            "value": _rounded(figure(pooled.probabilities, pooled.labels, once(pooled.labels))[0]),
-            "interval": _interval(figure(pooled.probabilities, pooled.labels, weights)),
-            "folds": [None if np.isnan(value) else _rounded(value) for value in own],
-            "mean": _rounded(float(np.mean(known))) if known else None,
-        }
-    result |= {
-        "confusion_matrix": _confusion_matrix(pooled),
-        "roc": roc(pooled.probabilities, pooled.labels),
-        "reliability": reliability(pooled.probabilities, pooled.labels),
+    pool = Judged(*(np.concatenate([getattr(fold, part) for fold in folds]) for part in vars(folds[0])))
+    weights = class_resamples(pool)
+    result: dict[str, Any] = {
+        "n": len(pool.labels),
+        "folds": len(folds),
+        "bootstrap_units": len(np.unique(pool.units)),
     }
-    if pooled.confident is not None:
-        result["selective"] = selective(pooled.probabilities, pooled.labels, pooled.confident)
-    return result
+    for name, figure in SCORES.items():
+        own = [FIGURES[name](fold.probabilities, fold.labels) for fold in folds]
+        result[name] = {
+            "value": _rounded(FIGURES[name](pool.probabilities, pool.labels)),
+            "interval": interval(figure(pool.probabilities, pool.labels, weights)),
+            "folds": [None if np.isnan(value) else _rounded(value) for value in own],
+        }
+    return result | {
+        "confusion_matrix": confusion(pool.probabilities, pool.labels, once(pool.labels))[0].astype(int).tolist(),
+        "roc": roc(pool.probabilities, pool.labels),
+        "reliability": reliability(pool.probabilities, pool.labels),
+    }
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
@@ -119,15 +92,6 @@ def roc(probabilities: np.ndarray, labels: np.ndarray, points: int = 64) -> dict
     }
 
 
-def selective(probabilities: np.ndarray, labels: np.ndarray, confident: np.ndarray) -> dict[str, dict[str, int]]:
-    """How often the confident and the other predictions are right; ``confident`` (n,) bool."""
-    right = probabilities.argmax(axis=1) == labels
-    return {
-        name: {"n": int(mask.sum()), "right": int(right[mask].sum())}
-        for name, mask in (("confident", confident), ("uncertain", ~confident))
-    }
-
-
 def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Mean of -log of the true class' probability, in nats."""
     return -float(np.mean(np.log(probabilities[np.arange(len(labels)), labels] + 1e-12)))
@@ -160,46 +124,31 @@ FIGURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 """Every figure of probabilities (n, labels) and the true labels (n,) int; NaN where a class it needs is absent."""
 
 
-def _means(runs: Sequence[Judged], weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        name: np.mean([figure(run.probabilities, run.labels, w) for run, w in zip(runs, weights, strict=True)], axis=0)
-        for name, figure in SCORES.items()
-    }
-
-
-def _resamples(runs: Sequence[Judged], seed: int) -> tuple[int, list[np.ndarray]]:
-    """The number of units, and per run (resamples, n): how often each slice is drawn with its unit."""
-    units, places = np.unique(np.concatenate([run.units for run in runs]), return_inverse=True)
-    places_of = np.split(places, np.cumsum([len(run.units) for run in runs])[:-1])
-    classes = np.zeros((len(units), len(runs), len(LABELS)), bool)  # that a unit brings to a run
-    for index, (run, place) in enumerate(zip(runs, places_of, strict=True)):
-        classes[place, index, run.labels] = True
+def class_resamples(judged: Judged, seed: int = 0) -> np.ndarray:
+    """(resamples, n) int: how often each slice is drawn with its unit; every class is drawn in each."""
+    units, places = np.unique(judged.units, return_inverse=True)
+    classes = np.zeros((len(units), len(LABELS)), bool)
+    classes[places, judged.labels] = True
     if not classes.any(axis=0).all():
-        raise ValueError(f"Expected slices of every class out of {', '.join(LABELS)} in every run. Received: fewer.")
+        raise ValueError(f"Expected slices of every class out of {', '.join(LABELS)}. Received: fewer.")
     random = np.random.default_rng(seed)
     times: list[np.ndarray] = []
     while len(times) < RESAMPLES:
         drawn = np.bincount(random.integers(len(units), size=len(units)), minlength=len(units))
         if classes[drawn > 0].any(axis=0).all():
             times.append(drawn)
-    return len(units), [np.stack(times)[:, place] for place in places_of]
+    return np.stack(times)[:, places]
 
 
-def _pool(runs: Sequence[Judged]) -> Judged:
-    confident = [run.confident for run in runs if run.confident is not None]
-    return Judged(
-        np.concatenate([run.probabilities for run in runs]),
-        np.concatenate([run.labels for run in runs]),
-        np.concatenate([run.units for run in runs]),
-        np.concatenate(confident) if len(confident) == len(runs) else None,
-    )
+def group_resamples(groups: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(resamples, n) int: how often each slice is drawn with its group (n,) int."""
+    units, places = np.unique(groups, return_inverse=True)
+    random = np.random.default_rng(seed)
+    return random.multinomial(len(units), np.full(len(units), 1 / len(units)), size=RESAMPLES)[:, places]
 
 
-def _confusion_matrix(judged: Judged) -> list[list[int]]:
-    return confusion(judged.probabilities, judged.labels, once(judged.labels))[0].astype(int).tolist()
-
-
-def _interval(draws: np.ndarray) -> list[float]:
+def interval(draws: np.ndarray) -> list[float]:
+    """The 95 % percentile interval of a figure's resamples (n,)."""
     return [_rounded(end) for end in np.percentile(draws, (2.5, 97.5))]
 
 

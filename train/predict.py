@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 
 from lungapp.registry import LABELS
+from train.folds import FOLDS
 
 RESULTS = Path(__file__).parent / "results"
 """Committed logits on held-out slices, <protocol>/fold<K>/<model or baseline>/test.csv."""
@@ -56,4 +58,20 @@ def read_predictions(path: Path, condition: str | None = None) -> Predictions:
         np.array([[float(row[label]) for label in LABELS] for row in rows]),
         np.array([LABELS.index(row["label"]) for row in rows]),
         np.array([int(row["group"]) for row in rows]),
+    )
+
+
+def read_folds(name: str, protocol: str, results: Path | None = None, file: str = "test.csv") -> list[Predictions]:
+    """The held-out slices of every fold as model or baseline ``name`` scores them; empty unless every fold is there."""
+    paths = [(results or RESULTS) / protocol / f"fold{fold}" / name / file for fold in range(FOLDS)]
+    return [read_predictions(path) for path in paths] if all(path.is_file() for path in paths) else []
+
+
+def pooled(folds: Sequence[Predictions]) -> Predictions:
+    """The slices of all ``folds``, one after another."""
+    return Predictions(
+        tuple(file for fold in folds for file in fold.files),
+        np.concatenate([fold.logits for fold in folds]),
+        np.concatenate([fold.labels for fold in folds]),
+        np.concatenate([fold.groups for fold in folds]),
     )

@@ -1,75 +1,67 @@
-"""Put trained runs into the project: grouped weights and cards into ``weights/``, held-out logits and plots beside.
+"""Put the weights of the shipped fold and all cards into ``weights/``.
 
-    python -m train.publish MODEL [--runs runs] [--seed 0]
+    python -m train.publish [MODEL …] [--runs runs]
 
-The weights are those of the ``grouped`` run; the image-level figures come from all finished ``image_level`` runs of the
-model. Where there is no run, the card is made anew from what the project keeps.
+The weights are those of ``runs/grouped/fold0``; where there are none, the card is made anew of the weights that are
+shipped. The figures come from the logits in ``train/results/``; a model without those of every grouped fold is left as
+it is. The ensemble's card follows from its members'. Some seconds a model.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
-from typing import Any
 
-from lungapp.cards import read_card, write_card
-from lungapp.errors import WeightsError
+from lungapp.cards import ENSEMBLE, read_card, shipped, write_card
+from lungapp.errors import LungAppError
 from lungapp.registry import MODELS, ModelSpec, get_spec
 from lungapp.settings import WEIGHTS
-from train.card import PREDICTIONS, make_card
-from train.data import PROTOCOLS
+from train.card import make_card
+from train.ensemble import make_ensemble_card
+from train.features import RUNS
+from train.folds import SHIPPED
+from train.predict import read_folds
 
 
-def publish(spec: ModelSpec, runs: Path, seed: int) -> None:
-    """Copy what the project keeps of the runs of ``spec`` and write its card; without runs the card alone."""
-    own = runs / "grouped" / f"{spec.name}-seed{seed}"
-    weights = WEIGHTS / f"{spec.name}.safetensors"
-    if (own / "test.csv").exists():
-        shutil.copyfile(own / "weights.safetensors", weights)
-        finished = (card.parent for card in (runs / "image_level").glob(f"{spec.name}-seed*/card.json"))
-        for run in (own, *sorted(finished)):
-            _keep(run)
-    card = make_card(spec, weights, PREDICTIONS / "grouped" / own.name, kept_runs(spec, seed))
-    write_card(card | _audit_kept(spec, card["weights_sha256"]), WEIGHTS)
+def publish(spec: ModelSpec, runs: Path = RUNS, folder: Path = WEIGHTS, results: Path | None = None) -> bool:
+    """Ship what ``runs`` hold of ``spec``, with a card; where a grouped fold is missing write nothing and return False."""
+    if not read_folds(spec.name, "grouped", results):
+        return False
+    taught = runs / "grouped" / f"fold{SHIPPED}" / spec.name / "weights.safetensors"
+    weights = folder / f"{spec.name}.safetensors"
+    if taught.is_file():
+        shutil.copyfile(taught, weights)
+    write_card(make_card(spec, weights, results), folder)
+    return True
 
 
-def _keep(run: Path) -> None:
-    kept = PREDICTIONS / run.parent.name / run.name
-    kept.mkdir(parents=True, exist_ok=True)
-    for path in (run / "validation.csv", run / "test.csv", run / "run.json", *run.glob("stage*.csv")):
-        shutil.copyfile(path, kept / path.name)
+def publish_ensemble(folder: Path = WEIGHTS, results: Path | None = None) -> bool:
+    """Write the ensemble's card; False where a shipped model lacks a grouped fold."""
+    cards = [read_card(spec, folder) for spec in shipped(folder)]
+    if not all(read_folds(card.name, "grouped", results) for card in cards):
+        return False
+    write_card(make_ensemble_card(cards, results), folder)
+    return True
 
 
-def _audit_kept(spec: ModelSpec, digest: str) -> dict[str, Any]:
-    """What stays of the card's audit: all of it for the same weights, else what it says of those "before".
-
-    That cannot be recomputed once they are gone.
-    """
-    try:
-        card = read_card(spec, WEIGHTS)
-    except WeightsError:
-        return {}
-    audit = card.data.get("audit", {})
-    if card.weights_sha256 == digest:
-        return {"audit": audit} if audit else {}
-    return {"audit": {"before": audit["before"]}} if "before" in audit else {}
-
-
-def kept_runs(spec: ModelSpec, seed: int) -> dict[str, list[Path]]:
-    """The committed predictions behind each protocol's figures: one grouped run, every image-level run."""
-    patterns = {"grouped": f"{spec.name}-seed{seed}", "image_level": f"{spec.name}-seed*"}
-    return {protocol: sorted((PREDICTIONS / protocol).glob(patterns[protocol])) for protocol in PROTOCOLS}
-
-
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=[spec.name for spec in MODELS])
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--seed", type=int, default=0, help="of the grouped run that is shipped")
-    options = parser.parse_args()
-    publish(get_spec(options.model), options.runs, options.seed)
+    names = [spec.name for spec in MODELS]
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(names)}")
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    options = parser.parse_args(arguments)
+    try:
+        done = {name: publish(get_spec(name), options.runs) for name in options.models or names}
+        done[ENSEMBLE] = publish_ensemble()
+    except (LungAppError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for name, published in done.items():
+        print(f"{name}: {'published' if published else 'left as it is, for a grouped fold has no logits'}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
