@@ -25,7 +25,6 @@ from sklearn.metrics import roc_auc_score
 from lungapp.cards import ENSEMBLE
 from lungapp.engine import ALL, Engine
 from lungapp.reading import read_slice
-from lungapp.registry import MODELS
 from lungapp.results import Analysis
 from train.annotations import lesions
 from train.predict import RESULTS
@@ -65,7 +64,8 @@ def examine(engine: Engine, folder: Path) -> dict[str, dict[str, Any]]:
             scored.append((path, analysis))
     truth = np.array([path in outlines for path, _ in scored])
     figures = {}
-    for name in (*(spec.name for spec in MODELS), ENSEMBLE):
+    asked = [prediction.model for prediction in scored[0][1].predictions]
+    for name in (*asked, ENSEMBLE):
         scores = np.array([excess(analysis, name) for _, analysis in scored])
         row = {
             "slices": len(scored),
