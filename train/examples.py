@@ -16,7 +16,7 @@ from pathlib import Path
 from lungapp.errors import LungAppError
 from lungapp.registry import LABELS
 from train.data import find_dataset
-from train.pipeline import entries_of
+from train.folds import held_out
 
 TARGET = Path(__file__).parent.parent / "examples" / "real"
 ATTRIBUTION = (
@@ -29,10 +29,9 @@ def copy_examples(root: Path, target: Path = TARGET) -> list[Path]:
     """Copy the first held-out slice of each class from ``root``; returns the new files."""
     target.mkdir(parents=True, exist_ok=True)
     (target / "ATTRIBUTION.txt").write_text(ATTRIBUTION, encoding="utf-8")
-    held_out = entries_of("grouped", "test")
     copied = []
     for label in LABELS:
-        entry = next(entry for entry in held_out if entry.label == label)
+        entry = next(entry for entry in held_out() if entry.label == label)
         suffix = Path(entry.file).suffix
         copied.append(Path(shutil.copyfile(root / entry.file, target / f"held-out-{label}{suffix}")))
     return copied

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,17 @@ from lungapp.anatomy import Anatomy
 from lungapp.errors import LungAppError
 from lungapp.quality.typical import FILE, SIDE, Typical, vector
 from lungapp.reading import read_slice
-from train.data import find_dataset, read_manifest, read_split
+from train.data import Entry, find_dataset
+from train.folds import held_out, learnt_from
 
 COMPONENTS = 16
 WARN = 1.25
 """How many times the largest distance of a held-out slice is unusual: other scanners and patients differ, too."""
 
 
-def vectors(root: Path, part: str) -> np.ndarray:
-    """(slices, pixels) float32 of ``part`` of the grouped split."""
-    parts = read_split("grouped")
-    return np.stack([_vector(root / entry.file) for entry in read_manifest() if parts.get(entry.file) == part])
+def vectors(root: Path, entries: Sequence[Entry]) -> np.ndarray:
+    """(slices, pixels) float32 of ``entries``."""
+    return np.stack([_vector(root / entry.file) for entry in entries])
 
 
 def _vector(path: Path) -> np.ndarray:
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         root = find_dataset(options.data)
-        found = fit(vectors(root, "train"), np.concatenate([vectors(root, "validation"), vectors(root, "test")]))
+        found = fit(vectors(root, learnt_from()), vectors(root, held_out()))
     except LungAppError as error:
         print(error, file=sys.stderr)
         return 2

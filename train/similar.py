@@ -22,7 +22,8 @@ from lungapp.errors import LungAppError
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS
 from lungapp.similar import FILE, compare, measures_of, reference
-from train.data import Entry, find_dataset, read_manifest, read_split
+from train.data import Entry, find_dataset
+from train.folds import held_out, learnt_from
 
 DATASET = "IQ-OTH/NCCD, doi 10.17632/bhmdr45bh2"
 
@@ -47,12 +48,6 @@ def typical(root: Path, entries: Sequence[Entry]) -> dict[str, Any]:
     return held
 
 
-def grouped(part: str) -> list[Entry]:
-    """The entries of the committed manifest in ``part`` of the grouped split."""
-    parts = read_split("grouped")
-    return [entry for entry in read_manifest() if parts.get(entry.file) == part]
-
-
 def rightly_named(root: Path, entries: Sequence[Entry]) -> dict[str, int]:
     """Of ``entries``, how many the class with the nearest measures is the right one for: what that word is worth."""
     named = [compare(read_slice(root / entry.file)).nearest == entry.label for entry in entries]
@@ -71,9 +66,9 @@ def main() -> None:
     parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
     try:
         root = find_dataset(parser.parse_args().data)
-        held = typical(root, grouped("train"))
+        held = typical(root, learnt_from())
         write(held)
-        write(held | {"held_out": rightly_named(root, grouped("test"))})
+        write(held | {"held_out": rightly_named(root, held_out())})
     except (LungAppError, OSError) as error:
         sys.exit(str(error))
 
