@@ -11,7 +11,6 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from lungapp.registry import LABELS
 from lungapp.texts import Text, listed, mark
 
 CLEAN = mark("On the slices as they are: malignant AUC {own:.2f}, balanced accuracy {balanced:.2f}.")
@@ -35,8 +34,6 @@ FALLS = mark(
     "{opening} its malignant AUC falls from {clean:.2f} to {own:.2f}: it leans on what was taken away, or the change "
     "itself puts it off"
 )
-REACHES = mark("{said}; it should reach {aim:.2f} and does.")
-MISSES = mark("{said}; it should reach {aim:.2f} and does not.")
 ENDED = mark("{said}.")
 
 COSTLY = mark(
@@ -48,46 +45,11 @@ HARMLESS = mark(
     "{balanced:.2f} of balanced accuracy."
 )
 
-BLANK = mark("On {label} slices the Grad-CAM map for {label} is blank throughout.")
-INSIDE = mark("On {label} slices Grad-CAM puts {inside:.0f} % of its mass inside the lungs.")
-MORE = mark(
-    "On {label} slices Grad-CAM puts {inside:.0f} % of its mass inside the lungs, which are {size:.0f} % of the body: "
-    "more than an even map would."
-)
-LESS = mark(
-    "On {label} slices Grad-CAM puts {inside:.0f} % of its mass inside the lungs, which are {size:.0f} % of the body: "
-    "less than an even map would."
-)
-EVEN = mark(
-    "On {label} slices Grad-CAM puts {inside:.0f} % of its mass inside the lungs, which are {size:.0f} % of the body: "
-    "about as much as an even map would."
-)
+HIDDEN = {"noise_only": (mark("From the noise alone"), mark("the scanner's noise"))}
+"""Conditions that show no lesion: how a sentence on them begins, and what they do show."""
 
-MOVED = mark("The change of training took the malignant AUC {moves}.")
-MOVE = mark("{where} from {was:.2f} to {now:.2f}")
-UNMOVED = mark("The change of training moved none of these malignant AUCs by more than {noted:.2f}.")
-
-HIDDEN = {
-    "lungs_masked_out": (mark("With the lungs masked out"), mark("what lies outside the lungs")),
-    "border_only": (mark("From a band along the body's edge alone"), mark("the body's edge, with its outline")),
-    "noise_only": (mark("From the noise alone"), mark("the scanner's noise")),
-}
-"""Conditions that show no lesion in the lungs: how a sentence on them begins, and what they do show."""
-
-VISIBLE = {
-    "lungs_only": mark("From the lungs alone"),
-    "noise_equalised": mark("With the noise made equal"),
-    "lungs_only_noise_equalised": mark("From the lungs alone and with the noise made equal"),
-}
+VISIBLE = {"lungs_only": mark("From the lungs alone"), "noise_equalised": mark("With the noise made equal")}
 """Conditions that keep the lungs and take away something that ought not to count."""
-
-WITHIN = {
-    "lungs_masked_out": mark("with the lungs masked out"),
-    "border_only": mark("from a band along the body's edge alone"),
-    "noise_only": mark("from the noise alone"),
-    "lungs_only_noise_equalised": mark("from the lungs alone and with the noise made equal"),
-}
-"""The same inside a sentence, for what a change of training is judged by."""
 
 CHANGES = {
     "window_wide": mark("a wider window"),
@@ -96,26 +58,20 @@ CHANGES = {
     "noise": mark("more noise"),
     "rotation": mark("rotation"),
     "flip": mark("mirroring"),
-    "jpeg_50": mark("JPEG at quality 50"),
-    "jpeg_20": mark("JPEG at quality 20"),
+    "jpeg": mark("JPEG at quality 50"),
 }
 """Changes that leave the lesion in sight."""
 
-SENTENCES = (
-    CLEAN, MUTE, ENOUGH, HELPS, NOT_ENOUGH, BACKWARDS, REACHES, MISSES, ENDED, COSTLY, HARMLESS,
-    BLANK, MORE, LESS, EVEN, INSIDE, MOVED, UNMOVED,
-)  # fmt: skip
+SENTENCES = (CLEAN, MUTE, ENOUGH, HELPS, NOT_ENOUGH, BACKWARDS, ENDED, COSTLY, HARMLESS)
 
 PARTS: dict[str, Sequence[str]] = {
     "opening": (*(opening for opening, _ in HIDDEN.values()), *VISIBLE.values()),
     "shown": tuple(shown for _, shown in HIDDEN.values()),
-    "where": tuple(WITHIN.values()),
     "said": (AS_WELL, RISES, FALLS),
-    "label": LABELS,
 }
 """What may stand in a brace that holds words."""
 
-LISTS = {"changes": tuple(CHANGES.values()), "moves": (MOVE,)}
+LISTS = {"changes": tuple(CHANGES.values())}
 """The same for a brace that holds one or several, with a comma between them."""
 
 

@@ -1,11 +1,11 @@
-"""Find out what the models look at: their figures on changed slices, and where their Grad-CAM lies.
+"""Find out what the models look at: their figures on changed slices, by cross-validation.
 
-    python -m train.audit [MODEL …] [--data FOLDER] [--write [--before]] [--pictures]
+    python -m train.audit [MODEL …] [--data FOLDER] [--runs runs] [--pictures]
 
-Audits the shipped weights on the grouped test slices and prints a table. ``--write`` stores it in the cards and renders
-``docs/audit.md`` and ``docs/images/audit-figures.png`` from them; with ``--before`` it is kept as the state that later
-audits are compared with. ``--pictures`` draws ``docs/images/audit.png``, every condition on a phantom, and needs no
-dataset. About three minutes on two cores, most of them ResNet-50's.
+Each grouped fold's own weights score its held-out slices under every condition of `train.conditions`; the logits go to
+``train/results/grouped/fold<K>/<model>/audit.csv``, from which the cards and ``docs/audit.md`` follow. Without weights
+of all folds the shipped ones answer for their own fold. ``--pictures`` draws ``docs/images/audit.png``, every condition
+on a phantom, and needs no dataset.
 """
 
 from __future__ import annotations
@@ -13,59 +13,109 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 
-from lungapp.cards import ModelCard, read_card, shipped, write_card
+from lungapp.anatomy import Anatomy
+from lungapp.cards import read_card, shipped
 from lungapp.errors import LungAppError
-from lungapp.inference import Output
-from lungapp.models import load_model
-from lungapp.registry import LABELS, ModelSpec, get_spec
-from lungapp.saliency import class_weights, gradcam, shares
+from lungapp.models import build_model
+from lungapp.preprocessing import to_input
+from lungapp.reading import read_slice
+from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
 from lungapp.settings import WEIGHTS
-from lungapp.weights_io import tensors_of
-from train.audit_document import DOCUMENT, render_document
-from train.audit_plots import FIGURES_PICTURE, PICTURES, draw_conditions, plot_audit
+from lungapp.weights_io import read_weights
 from train.audit_words import words
-from train.conditions import CONDITIONS, lung_region
-from train.data import find_dataset
-from train.frozen import frozen
+from train.calibrate import rules_of
+from train.conditions import CONDITIONS, NOISY
+from train.data import Entry, distinct_entries, find_dataset
+from train.features import RUNS
+from train.folds import FOLDS, SHIPPED, fold_parts
 from train.metrics import FIGURES
-from train.pipeline import Part, entries_of, load_part
-from train.predict import Predictions
+from train.predict import (
+    RESULTS,
+    Predictions,
+    inputs_of,
+    logits_of,
+    pooled,
+    read_folds,
+    read_predictions,
+    write_conditions,
+)
 
-SHOWN = ("accuracy", "balanced_accuracy", "auc_malignant", "malignant_gap")
-"""What is told of every condition. ``malignant_gap``: mean malignant probability of the malignant slices less that of
-the others; an AUC ranks, and ranks differences too small to matter as readily as large ones."""
+ROOT = Path(__file__).parent.parent
+DOCUMENT = ROOT / "docs" / "audit.md"
+PICTURES = ROOT / "docs" / "images" / "audit.png"
+PHANTOM = ROOT / "examples" / "phantom-mass.png"
 
-
-def predict_conditions(
-    model: keras.Model, part: Part, names: Iterable[str] = CONDITIONS, batch: int = 32
-) -> dict[str, np.ndarray]:
-    """Condition → (n, labels) float32: the logits of ``model`` on the changed slices of ``part``."""
-    view = keras.Model(model.input, model.get_layer("logits").output)
-    return {name: view.predict(CONDITIONS[name](part.inputs), batch_size=batch, verbose=0) for name in names}
-
-
-def condition_figures(
-    logits: Mapping[str, np.ndarray], labels: np.ndarray, temperature: float = 1.0
-) -> dict[str, dict[str, float | None]]:
-    """Condition → `SHOWN` figures, from (n, labels) logits each; None where a class that a figure needs is absent."""
-    found = {}
-    for name, own in logits.items():
-        probabilities = Predictions((), own.astype(np.float64), labels, labels).probabilities(temperature)
-        values = {figure: FIGURES[figure](probabilities, labels) for figure in SHOWN if figure in FIGURES}
-        values["malignant_gap"] = _gap(probabilities, labels)
-        found[name] = {figure: None if np.isnan(value) else round(value, 4) for figure, value in values.items()}
-    return found
+SHOWN = {
+    "auc_malignant": "Malignant AUC",
+    "malignant_gap": "How much higher the malignant probability is on malignant slices than on the others, on average",
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+}
+"""What is told of every condition. An AUC ranks differences too small to matter as readily as large ones, so the gap
+stands beside it."""
 
 
-def _gap(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def predict_conditions(model: keras.Model, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Condition → (n, labels) float32: the logits of ``model`` on changed inputs (n, size, size, 1)."""
+    return {name: logits_of(model, change(inputs)) for name, change in CONDITIONS.items()}
+
+
+def audit_fold(spec: ModelSpec, weights: Path, root: Path, fold: int, results: Path | None = None) -> None:
+    """Write what ``weights``, those of a grouped ``fold``, say of its held-out slices under every condition."""
+    parts = fold_parts(distinct_entries(), "grouped", fold)
+    entries: list[Entry] = [entry for entry in distinct_entries() if parts[entry.file] == "test"]
+    model = build_model(spec)
+    read_weights(model, weights)
+    labels = np.array([LABELS.index(entry.label) for entry in entries])
+    groups = np.array([entry.group for entry in entries])
+    files = tuple(entry.file for entry in entries)
+    logits = predict_conditions(model, inputs_of(root, entries, spec))
+    write_conditions(
+        (results or RESULTS) / "grouped" / f"fold{fold}" / spec.name / "audit.csv",
+        {name: Predictions(files, own, labels, groups) for name, own in logits.items()},
+    )
+
+
+def audit_of(name: str, results: Path | None = None) -> dict[str, Any]:
+    """A card's "audit" from the committed logits: ``slices``, ``folds`` (which), ``conditions`` (→ `SHOWN` figures) and
+    ``words``; empty where no fold was audited.
+
+    Each fold is calibrated by the others, as everywhere.
+    """
+    folds = read_folds(name, "grouped", results)
+    paths = [(results or RESULTS) / "grouped" / f"fold{fold}" / name / "audit.csv" for fold in range(FOLDS)]
+    audited = [fold for fold, path in enumerate(paths) if path.is_file()]
+    if not folds or not audited:
+        return {}
+    temperatures = [rule["temperature"] for rule in rules_of(folds)]
+    scored = {"clean": [folds[fold] for fold in audited]}
+    scored |= {code: [read_predictions(paths[fold], code) for fold in audited] for code in CONDITIONS}
+    conditions = {}
+    for code, own in scored.items():
+        pairs = zip(own, audited, strict=True)
+        probabilities = np.concatenate([each.probabilities(temperatures[fold]) for each, fold in pairs])
+        conditions[code] = condition_figures(probabilities, pooled(own).labels)
+    found = {"slices": len(pooled(scored["clean"]).files), "folds": audited, "conditions": conditions}
+    return found | {"words": words(found)}
+
+
+def condition_figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+    """`SHOWN` figures of probabilities (n, labels); None where a class that a figure needs is absent."""
+    values = {name: FIGURES.get(name, gap)(probabilities, labels) for name in SHOWN}
+    return {name: None if np.isnan(value) else round(value, 4) for name, value in values.items()}
+
+
+def gap(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean malignant probability of the malignant slices less that of the others."""
     malignant = labels == LABELS.index("malignant")
     if malignant.all() or not malignant.any():
         return float("nan")
@@ -73,124 +123,113 @@ def _gap(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(own[malignant].mean() - own[~malignant].mean())
 
 
-def attention(model: keras.Model, part: Part, batch: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Where the evidence for each slice's true class lies.
+INTRODUCTION = f"""# What the models look at
 
-    Returns
-    -------
-    inside : (n,) float, the share of the Grad-CAM map of the slice's true class that lies in the lung region, the map
-        brought to the picture's size; NaN where the map is blank or there are no lungs.
-    size : (n,) float, the lung region's share of the body: what a map that is the same all over the body would give.
-    """
-    spec = ModelSpec(model.name, model.name, "", size=part.inputs.shape[1])
-    channels = model.get_layer(spec.target_layer).output.shape[-1]
-    forward, weights = frozen(model, spec), class_weights(tensors_of(model), channels)
-    inside, size = np.full(len(part.labels), np.nan), np.full(len(part.labels), np.nan)
-    for start in range(0, len(part.labels), batch):
-        pictures = part.inputs[start : start + batch]
-        outputs = forward(pictures)
-        for place, picture in enumerate(pictures[..., 0], start):
-            own = Output(*(output[place - start] for output in outputs))
-            label = part.labels[place]
-            region = lung_region(picture)
-            found = gradcam(own.features, weights[:, label] @ shares(own.finer)[label])
-            inside[place] = share_inside(found, region)
-            size[place] = region.sum() / max(np.count_nonzero(picture), 1)
-    return inside, size
+<!-- Rendered from the cards by `python -m train.evaluate --write`; do not edit. -->
+
+On this dataset a class can be told from how a slice was made as well as from what it shows, so a high figure is no
+evidence that a model sees lesions. Models are given the thoracic cavity and nothing else, so nothing outside it can
+tell them anything. What is inside is changed here, and one looks at what is left of the figures
+([`train/audit.py`](../train/audit.py); the changes are in [`train/conditions.py`](../train/conditions.py)). Every slice
+is scored by weights that had not learnt from it or from one like it.
+
+![Every condition on a synthetic phantom](images/{PICTURES.name})
+
+How to read it:
+
+- *Only the lungs* is, on each side, the convex hull of all that is lung, and the pleura; what lies between is gone.
+- A high figure from the noise alone shows that noise is enough for the model, not that it judges a whole slice by it. A
+  low figure shows less: such pictures look like nothing a model judges well.
+- An AUC tells only the order. Where a model says nearly the same of every slice, the order of tiny differences can give
+  any AUC; the second table says how far apart the probabilities are.
+- Noise is made equal by adding to each slice what its level lacks to the {NOISY}th percentile of the slices. Noisier
+  ones stay so, and the grain of added noise differs from a scanner's, so some of a scanner's signature is left."""
 
 
-def share_inside(found: np.ndarray, region: np.ndarray) -> float:
-    """Share of a map, any (rows, columns) float32 at least 0, in ``region`` (size, size) bool; NaN where one is empty.
-
-    The map is brought to the region's size first, bilinear.
-    """
-    whole = cv2.resize(found.astype(np.float32), region.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    total = float(whole.sum())
-    return float(whole[region].sum()) / total if total and region.any() else float("nan")
-
-
-def audit(model: keras.Model, part: Part, temperature: float = 1.0) -> dict[str, Any]:
-    """The figures of a card's "audit", for ``model`` on the slices of ``part``.
-
-    Returns
-    -------
-    ``slices``, ``conditions`` (`condition_figures`), ``attention_inside_lungs`` and ``lungs_share_of_body`` (label →
-    mean over the slices of that true class, of `attention`).
-    """
-    inside, size = attention(model, part)
-    return {
-        "slices": len(part.labels),
-        "conditions": condition_figures(predict_conditions(model, part), part.labels, temperature),
-        "attention_inside_lungs": _by_label(inside, part.labels),
-        "lungs_share_of_body": _by_label(size, part.labels),
-    }
+def render_document(cards: Sequence[Mapping[str, Any]]) -> str:
+    """``docs/audit.md`` from the cards: tables of all models and conditions, and each model's words."""
+    audited = [card for card in cards if card.get("audit")]
+    if not audited:
+        return f"{INTRODUCTION}\n\nNot measured yet.\n"
+    tables = [f"**{title}**\n\n{_table(audited, metric)}" for metric, title in SHOWN.items()]
+    spoken = [
+        "\n".join([f"**{_title(card)}**\n", *(f"- {line}" for line in card["audit"]["words"])]) for card in audited
+    ]
+    return "\n\n".join([INTRODUCTION, *tables, "## In words", *spoken]) + "\n"
 
 
-def _by_label(values: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    found = {label: values[(labels == index) & ~np.isnan(values)] for index, label in enumerate(LABELS)}
-    return {label: round(float(own.mean()), 4) for label, own in found.items() if len(own)}
+def _table(cards: Sequence[Mapping[str, Any]], metric: str) -> str:
+    lines = ["| | " + " | ".join(map(_title, cards)) + " |", "| --- |" + " --- |" * len(cards)]
+    for group, names in condition_groups().items():
+        lines.append(f"| *{group}* |" + " |" * len(cards))
+        for code, name in names.items():
+            values = [card["audit"]["conditions"].get(code, {}).get(metric) for card in cards]
+            cells = ("not measured" if value is None else f"{value:.3f}" for value in values)
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
-def with_audit(card: Mapping[str, Any], found: dict[str, Any], before: bool = False) -> dict[str, Any]:
-    """A copy of ``card`` that states ``found``: as what was ``before``, or as what is, beside a "before" it has."""
-    old = card.get("audit", {})
-    kept = {"before": old["before"]} if "before" in old else {}
-    new = {**old, "before": found} if before else {**found, **kept}
-    if "conditions" in new:
-        new["words"] = words(new)
-    return {**card, "audit": new}
+def _title(card: Mapping[str, Any]) -> str:
+    return f"{card['title']}, {card['audit']['slices']:,} slices"
 
 
-def audit_shipped(spec: ModelSpec, root: Path) -> tuple[ModelCard, dict[str, Any]]:
-    """The card of ``spec`` and the audit of its weights on the grouped test slices of the dataset at ``root``."""
-    model, card = load_model(spec, WEIGHTS)
-    return card, audit(model, load_part(root, entries_of("grouped", "test"), spec), card.temperature)
+def condition_groups() -> dict[str, dict[str, str]]:
+    """Group → condition code → name, as on the page."""
+    from lungapp.ui.audit import GROUPS  # not above: the page's package loads Gradio, which training does without
+
+    return GROUPS
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """The figures of one audit for a terminal."""
-    lines = [f"{'':28}" + "".join(f"{name:>20}" for name in SHOWN)]
-    for name, values in found["conditions"].items():
-        cells = ("-" if values[figure] is None else f"{values[figure]:.3f}" for figure in SHOWN)
-        lines.append(f"{name:28}" + "".join(f"{cell:>20}" for cell in cells))
-    inside = ", ".join(f"{label} {share:.0%}" for label, share in found["attention_inside_lungs"].items())
-    return "\n".join([*lines, f"Grad-CAM inside the lungs: {inside}", *words(found)])
+def draw_conditions(path: Path) -> None:
+    """Draw what every condition makes of a committed phantom."""
+    batch = to_input(Anatomy(read_slice(PHANTOM)), MODELS[0])[None]
+    names = [(code, name) for members in condition_groups().values() for code, name in members.items()]
+    figure = Figure(figsize=(14, 6), layout="constrained", facecolor="white")
+    panels = figure.subplots(2, 6).ravel()
+    for axes in panels:
+        axes.axis("off")
+    for axes, (code, name) in zip(panels, names, strict=False):  # one panel stays empty
+        changed = CONDITIONS[code](batch) if code in CONDITIONS else batch
+        axes.imshow(changed[0, ..., 0], cmap="gray", vmin=0, vmax=1)
+        axes.set_title(textwrap.fill(name, 24), fontsize=10, y=1)
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=80)
 
 
 def write_document() -> None:
-    """Render ``docs/audit.md`` and its chart from the cards."""
-    cards = [read_card(spec, WEIGHTS).data for spec in shipped(WEIGHTS)]
-    DOCUMENT.write_text(render_document(cards), encoding="utf-8")
-    plot_audit(cards, FIGURES_PICTURE)
+    """Render ``docs/audit.md`` from the cards."""
+    DOCUMENT.write_text(render_document([read_card(spec, WEIGHTS).data for spec in shipped(WEIGHTS)]), encoding="utf-8")
+
+
+def weights_of(spec: ModelSpec, runs: Path) -> dict[int, Path]:
+    """Grouped fold → its weights, as ``runs`` hold them; the shipped ones alone unless all folds are there."""
+    taught = {fold: runs / "grouped" / f"fold{fold}" / spec.name / "weights.safetensors" for fold in range(FOLDS)}
+    if all(path.is_file() for path in taught.values()):
+        return taught
+    return {SHIPPED: WEIGHTS / f"{spec.name}.safetensors"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [spec.name for spec in shipped(WEIGHTS)]
+    names = [spec.name for spec in MODELS]
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(names)}")
     parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
-    parser.add_argument("--write", action="store_true", help="store the figures in the cards and render docs/audit.md")
-    parser.add_argument("--before", action="store_true", help="keep them as what later audits are compared with")
+    parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--pictures", action="store_true", help="only draw every condition on a phantom")
     options = parser.parse_args(arguments)
-    if options.before and not options.write:
-        parser.error("--before needs --write")
     if options.pictures:
         draw_conditions(PICTURES)
         return 0
     try:
         root = find_dataset(options.data)
         for name in options.models or names:
-            card, found = audit_shipped(get_spec(name), root)
-            print(f"\n{name}, {found['slices']} grouped test slices\n{table(found)}", flush=True)
-            if options.write:
-                write_card(with_audit(card.data, found, options.before), WEIGHTS)
+            for fold, weights in weights_of(get_spec(name), options.runs).items():
+                audit_fold(get_spec(name), weights, root, fold)
+                print(f"{name}: fold {fold} audited", flush=True)
     except LungAppError as error:
         print(error, file=sys.stderr)
         return 2
-    if options.write:
-        write_document()
     return 0
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lungapp import audit_sentences as say
-from lungapp.audit_sentences import CHANGES, HIDDEN, VISIBLE, WITHIN
-from lungapp.registry import LABELS
+from lungapp.audit_sentences import CHANGES, HIDDEN, VISIBLE
 from lungapp.texts import Text, listed
 
 WELL = 0.9
@@ -20,17 +19,11 @@ mute, whatever the AUC makes of its order."""
 HARDLY = 0.65
 """Malignant AUC below which it hardly does; as far below chance as this is above, it does so the wrong way round."""
 
-AIM = 0.95
-"""Malignant AUC that a model should reach from the lungs alone with the noise made equal."""
-
 NOTED = 0.03
 """Change of the malignant AUC that is worth a word: a smaller one may be a slice or two."""
 
 COSTLY = {"auc_malignant": 0.05, "balanced_accuracy": 0.1}
 """What a harmless change of the picture may cost before it is named."""
-
-EVEN = 1.25
-"""A map lies in the lungs more, or less, than an even one would, from this ratio on."""
 
 Figures = Mapping[str, Mapping[str, Any]]
 
@@ -43,8 +36,6 @@ def words(audit: Mapping[str, Any]) -> list[str]:
         *(sentence for code in HIDDEN for sentence in _hidden(code, figures)),
         *(sentence for code in VISIBLE for sentence in _visible(code, figures)),
         *_harmless(figures),
-        *_attention(audit),
-        *_changed(figures, audit.get("before", {}).get("conditions", {})),
     ]
 
 
@@ -87,8 +78,6 @@ def _visible(code: str, figures: Figures) -> list[str]:
         return []
     template = say.AS_WELL if abs(own - clean) <= NOTED else say.RISES if own > clean else say.FALLS
     said = Text(template, opening=VISIBLE[code], own=own, clean=clean)
-    if code == "lungs_only_noise_equalised":
-        return [Text(say.REACHES if own >= AIM else say.MISSES, said=said, aim=AIM)]
     return [Text(say.ENDED, said=said)]
 
 
@@ -107,36 +96,3 @@ def _harmless(figures: Figures) -> list[str]:
     changes = listed(costly or [CHANGES[code] for code in measured])
     auc, balanced = COSTLY["auc_malignant"], COSTLY["balanced_accuracy"]
     return [Text(say.COSTLY if costly else say.HARMLESS, changes=changes, auc=auc, balanced=balanced)]
-
-
-def _attention(audit: Mapping[str, Any]) -> list[str]:
-    inside, size = audit.get("attention_inside_lungs", {}), audit.get("lungs_share_of_body", {})
-    sentences: list[str] = []
-    for label in LABELS:
-        if label not in inside:
-            if label in size:
-                sentences.append(Text(say.BLANK, label=label))
-            continue
-        share = 100 * inside[label]
-        if label not in size:
-            sentences.append(Text(say.INSIDE, label=label, inside=share))
-            continue
-        ratio = inside[label] / size[label] if size[label] else 0.0
-        template = say.MORE if ratio > EVEN else say.LESS if ratio < 1 / EVEN else say.EVEN
-        sentences.append(Text(template, label=label, inside=share, size=100 * size[label]))
-    return sentences
-
-
-def _changed(figures: Figures, before: Figures) -> list[str]:
-    pairs = {code: (_auc(before, code), _auc(figures, code)) for code in WITHIN}
-    known = {code: (was, now) for code, (was, now) in pairs.items() if was is not None and now is not None}
-    if not known:
-        return []
-    moved = [
-        Text(say.MOVE, where=WITHIN[code], was=was, now=now)
-        for code, (was, now) in known.items()
-        if abs(now - was) > NOTED
-    ]
-    if not moved:
-        return [Text(say.UNMOVED, noted=NOTED)]
-    return [Text(say.MOVED, moves=listed(moved))]

@@ -1,34 +1,34 @@
-"""Two baselines that see no lesion, on the same splits and folds and with the same figures as the models.
+"""Three baselines on the folds of the models.
 
-    python -m train.baselines [--data FOLDER]
+    python -m train.baselines [--data FOLDER] [--runs runs]
 
-writes ``train/results/baselines.json`` and the folds' predictions into ``train/results/crossval/``; about a minute. A
-model's figure has to be read against these: the first measures how much a protocol rewards memory, the second how much
-the scanner's settings give away.
+writes their predictions into ``train/results/``; some minutes. A model's figure has to be read against these: the first
+measures how much a protocol rewards memory, the second how much the scanner's settings give away, and the third what
+ImageNet features of the cavity give without any lesion having been taught.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from lungapp.errors import LungAppError
 from lungapp.reading import read_slice
-from lungapp.registry import LABELS
-from train.card import BASELINES, PREDICTIONS
-from train.data import IMAGE_LEVEL_SEEDS, PROTOCOLS, Entry, find_dataset, read_manifest, read_split, thumbnail
-from train.folds import FOLDS, KEPT, fold_parts
-from train.metrics import Judged, figures
-from train.pipeline import Part
-from train.predict import write_predictions
-
-FILE = PREDICTIONS / "baselines.json"
+from lungapp.registry import LABELS, get_spec
+from train.card import BASELINES
+from train.data import PROTOCOLS, Entry, find_dataset, read_manifest, thumbnail
+from train.features import RUNS, features
+from train.fit import weights_of_slices
+from train.folds import FOLDS, fold_parts
+from train.predict import RESULTS, Predictions, write_predictions
+from train.recipes import GROUPED
 
 
 def statistics(picture: np.ndarray) -> np.ndarray:
@@ -66,69 +66,69 @@ def nearest_neighbour(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -
     return np.eye(len(LABELS))[labels[np.argmax(normalised(test) @ normalised(train).T, axis=1)]]
 
 
-class Baselines:
-    """Both baselines on the distinct slices of the dataset in ``root``."""
+def frozen_features(maps: np.ndarray, labels: np.ndarray, groups: np.ndarray, train: np.ndarray) -> Pipeline:
+    """What is fitted on the pooled, frozen ImageNet features ``maps`` (n, channels) of the slices ``train`` (m,) int."""
+    weights = weights_of_slices(labels[train], groups[train], GROUPED)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
+    return pipeline.fit(maps[train], labels[train], logisticregression__sample_weight=weights)
 
-    def __init__(self, root: Path, entries: list[Entry]) -> None:
+
+class Baselines:
+    """All baselines on the distinct slices of the dataset in ``root``."""
+
+    def __init__(self, root: Path, entries: list[Entry], maps: np.ndarray) -> None:
+        """``maps`` (n, channels): the features of `features_of`, of the distinct ``entries`` in their order."""
         self.entries = [entry for entry in entries if not entry.duplicate_of]
         pictures = [read_slice(root / entry.file).pixels for entry in self.entries]
         self.labels = np.array([LABELS.index(entry.label) for entry in self.entries])
         self.groups = np.array([entry.group for entry in self.entries])
+        self._maps = maps
         self._greys = np.stack([statistics(picture) for picture in pictures])
         self._thumbnails = np.stack([thumbnail(picture).ravel() for picture in pictures])
 
-    def predict(self, name: str, parts: dict[str, str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Fit baseline ``name`` on the training part.
-
-        Returns
-        -------
-        The test slices' places in ``entries`` (n,) int and their probabilities (n, labels).
-        """
-        part = np.array([parts[entry.file] for entry in self.entries])
-        train, test = np.flatnonzero(part == "train"), np.flatnonzero(part == "test")
+    def predict(self, name: str, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+        """(m, labels): the probabilities of the slices ``test`` (m,) int by baseline ``name``, fitted on ``train``."""
         if name == "nearest_neighbour":
-            return test, nearest_neighbour(self._thumbnails[train], self.labels[train], self._thumbnails[test])
-        forest = RandomForestClassifier(500, class_weight="balanced", random_state=seed)
-        return test, forest.fit(self._greys[train], self.labels[train]).predict_proba(self._greys[test])
+            return nearest_neighbour(self._thumbnails[train], self.labels[train], self._thumbnails[test])
+        if name == "grey_statistics":
+            forest = RandomForestClassifier(500, class_weight="balanced", random_state=seed)
+            return forest.fit(self._greys[train], self.labels[train]).predict_proba(self._greys[test])
+        return frozen_features(self._maps, self.labels, self.groups, train).predict_proba(self._maps[test])
 
-    def on_splits(self, name: str, protocol: str) -> dict[str, Any]:
-        """The figures of baseline ``name`` on the single splits of ``protocol``."""
-        # The grouped split is one, and a look-up has no seed.
-        seeds = IMAGE_LEVEL_SEEDS[:1] if (name, protocol) == ("nearest_neighbour", "grouped") else IMAGE_LEVEL_SEEDS
-        judged = []
-        for seed in seeds:
-            test, probabilities = self.predict(name, read_split(protocol, seed), seed)
-            units = self.groups[test] if protocol == "grouped" else test
-            judged.append(Judged(probabilities, self.labels[test], units))
-        return figures(judged)
-
-    def write_fold(self, name: str, protocol: str, fold: int, kept: Path = KEPT) -> None:
+    def write_fold(self, name: str, protocol: str, fold: int, results: Path = RESULTS) -> None:
         """Write the held-out predictions of one fold where the models' lie, as logarithms of probabilities."""
-        test, probabilities = self.predict(name, fold_parts(self.entries, protocol, fold), fold)
-        files = tuple(self.entries[place].file for place in test)
-        held_out = Part(files, np.empty(0), self.labels[test], self.groups[test])
-        folder = kept / protocol / f"fold{fold}" / name
+        parts = fold_parts(self.entries, protocol, fold)
+        is_test = np.array([parts[entry.file] == "test" for entry in self.entries])
+        train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+        logits = np.log(np.maximum(self.predict(name, train, test, fold), 1e-4))
+        folder = results / protocol / f"fold{fold}" / name
         folder.mkdir(parents=True, exist_ok=True)
-        write_predictions(folder / "test.csv", held_out, np.log(np.maximum(probabilities, 1e-4)))
+        files = tuple(self.entries[place].file for place in test)
+        write_predictions(folder / "test.csv", Predictions(files, logits, self.labels[test], self.groups[test]))
 
 
-def main() -> None:
+def features_of(root: Path, runs: Path) -> np.ndarray:
+    """(slices, channels) float32: the Advanced CNN's frozen backbone, averaged over its maps, on the slices as served."""
+    spec = get_spec("advanced_cnn")
+    made = features(spec, runs / "backbones" / f"{spec.name}.safetensors", root, runs)
+    return made.maps[made.kinds == "as served"].mean(axis=(1, 2), dtype=np.float32)
+
+
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    options = parser.parse_args(arguments)
     try:
-        baselines = Baselines(find_dataset(parser.parse_args().data), read_manifest())
-    except LungAppError as error:
+        root = find_dataset(options.data)
+        baselines = Baselines(root, read_manifest(), features_of(root, options.runs))
+    except (LungAppError, OSError) as error:
         sys.exit(str(error))
-    results: dict[str, dict[str, Any]] = {name: {} for name in BASELINES}
     for name in BASELINES:
         for protocol in PROTOCOLS:
-            found = results[name][protocol] = baselines.on_splits(name, protocol)
             for fold in range(FOLDS):
                 baselines.write_fold(name, protocol, fold)
-            shown = {key: found[key]["value"] for key in ("accuracy", "balanced_accuracy", "auc_malignant")}
-            print(f"{name:18} {protocol:12} {shown}")
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        print(f"{name}: done", flush=True)
 
 
 if __name__ == "__main__":

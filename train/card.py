@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from lungapp.preprocessing import to_input
 from lungapp.reading import read_slice
 from lungapp.registry import ModelSpec
 from lungapp.weights_io import digest_of, read_weights
+from train.audit import audit_of
 from train.calibrate import calibration_of, judge, rules_of
 from train.data import PROTOCOLS, manifest_digest, read_manifest
 from train.folds import SHIPPED
@@ -45,6 +47,7 @@ def figures_of(folds: Sequence[Predictions], protocol: str, temperature: float |
     return pooled_figures(judged) | shipped
 
 
+@functools.cache
 def baselines(results: Path | None = None) -> dict[str, Any]:
     """Baseline → protocol → figures, of those that were measured; their probabilities stand as they are."""
     found: dict[str, Any] = {}
@@ -93,6 +96,7 @@ def make_card(spec: ModelSpec, weights: Path, results: Path | None = None) -> di
         },
         **found,
         "baselines": baselines(results),
+        **({"audit": audit} if (audit := audit_of(spec.name, results)) else {}),
         "golden": golden(spec, weights, found["calibration"]["temperature"]),
         "created": datetime.now(UTC).date().isoformat(),
         "library_versions": {name: version(name) for name in LIBRARIES},

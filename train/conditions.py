@@ -1,11 +1,11 @@
-"""Changes of a model input that show what a model leans on: the shortcut audit's, and training's two counter-measures.
+"""Changes of a model input that show what a model leans on.
 
-A picture is (size, size) float32 in [0, 1] as `lungapp.preprocessing.to_input` makes it, 0 outside the body; a batch is
-(n, size, size, 1). Nothing writes to the caller's array. What lies outside the body stays 0, except in `keep_noise`.
-The random ones are the same on every run: each slice of a batch has a generator of its own.
+A picture is (size, size) float32 in [0, 1] as `lungapp.preprocessing.to_input` makes it, 0 outside the thoracic cavity;
+a batch is (n, size, size, 1). Nothing writes to the caller's array. What lies outside the cavity stays 0, except in
+`keep_noise`. The random ones are the same on every run: each slice of a batch has a generator of its own.
 
-A high figure on masked pictures shows that what is left is enough for a model. A low one shows less: such pictures look
-like nothing the models were trained on, and a model may use in whole pictures what it makes nothing of alone.
+A high figure on pictures of noise shows that this is enough for a model. A low one shows less: such pictures look like
+nothing the models were taught with, and a model may use in whole pictures what it makes nothing of alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from lungapp.anatomy import BODY_LEVEL, lung_mask
+from lungapp.anatomy import lung_mask
 
 HAAR_TO_SIGMA = 0.6745
 """Median of the absolute value of a standard normal variable (Donoho & Johnstone 1994)."""
@@ -28,9 +28,6 @@ MARGIN = 1 / 75
 
 BOTH_LUNGS = 0.55
 """A part of the lungs wider than this share of the side is both of them."""
-
-BORDER = 0.08
-"""Width of the band inside the body's edge, as a share of the side."""
 
 EDGE = 3
 """Of `keep_noise`: deviations of more than this many noise levels are edges of organs, not noise."""
@@ -120,37 +117,16 @@ def _with_noise(picture: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return np.where(picture > 0, np.clip(picture + noise, 0, 1), np.float32(0))
 
 
-def mask_lungs_out(picture: np.ndarray) -> np.ndarray:
-    """The lung region filled with the mean grey of the soft tissue around it.
-
-    That grey and not black, so that the hole is no darker than what borders on it, and not the body's mean, in which
-    air has a share. No noise is put into it. Nothing from inside is left but the outline of the hulls.
-    """
-    region = lung_region(picture)
-    tissue = picture[(picture > BODY_LEVEL) & ~region]
-    return np.where(region, np.float32(tissue.mean() if tissue.size else 0), picture)
-
-
 def keep_lungs(picture: np.ndarray) -> np.ndarray:
     """Everything but the lung region black; a slice without lungs is all black."""
     return np.where(lung_region(picture), picture, np.float32(0))
-
-
-def keep_border(picture: np.ndarray) -> np.ndarray:
-    """Only a band of `BORDER` inside the body's edge, without what of it lies in the lung region.
-
-    It shows the body's outline too, and where the lungs come near the skin a piece of theirs.
-    """
-    body = _filled(picture > 0)
-    depth = cv2.distanceTransform(np.pad(body, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    return np.where((depth <= BORDER * picture.shape[0]) & ~lung_region(picture), picture, np.float32(0))
 
 
 def keep_noise(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """What a median filter of 5 pixels takes away, on a middle grey, all over the square.
 
     Values drawn from the slice's own noise take the place of edges (more than `EDGE` noise levels) and of the outside:
-    the body's outline on an even grey is enough for some models to tell most malignant slices by, and would pass for
+    the cavity's outline on an even grey would pass for
     noise. What is left of the anatomy is how rough its parts are.
     """
     inside = picture > 0
@@ -209,12 +185,8 @@ def _equalised(batch: np.ndarray) -> np.ndarray:
 
 
 CONDITIONS: dict[str, Condition] = {
-    "clean": np.copy,
-    "lungs_masked_out": _each(mask_lungs_out),
     "lungs_only": _each(keep_lungs),
-    "lungs_only_noise_equalised": lambda batch: _equalised(_each(keep_lungs)(batch)),
     "noise_equalised": _equalised,
-    "border_only": _each(keep_border),
     "noise_only": _each_at_random(keep_noise),
     "window_wide": _each(lambda picture: rewindow(picture, 1.25)),
     "window_narrow": _each(lambda picture: rewindow(picture, 0.75)),
@@ -222,7 +194,6 @@ CONDITIONS: dict[str, Condition] = {
     "noise": _each_at_random(lambda picture, random: add_noise(picture, 0.02, random)),
     "rotation": _each(rotate),
     "flip": lambda batch: batch[:, :, ::-1].copy(),
-    "jpeg_50": _each(lambda picture: compress(picture, 50)),
-    "jpeg_20": _each(lambda picture: compress(picture, 20)),
+    "jpeg": _each(lambda picture: compress(picture, 50)),
 }
-"""The audit's conditions in the order of its tables."""
+"""The audit's conditions in the order of its tables; beside them stands the slice as it is, "clean"."""

@@ -1,8 +1,8 @@
-"""IQ-OTH/NCCD: find it, check it, list it, group similar slices, split it.
+"""IQ-OTH/NCCD: find it, check it, list it, group similar slices.
 
     python -m train.data [--data FOLDER] [--download]
 
-writes ``train/splits/``: ``manifest.csv``, ``grouped.csv`` and ``image_level-<seed>.csv``; about 15 s.
+writes ``train/splits/manifest.csv``; about 15 s. `train.folds` makes the folds from it.
 
 The dataset has no patient identifiers, and neighbouring slices of one patient are nearly the same picture. A random
 split therefore asks a model to recognise pictures it has seen. `similarity_groups` rebuilds groups that must stay on
@@ -17,8 +17,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields, replace
 from itertools import chain
@@ -27,7 +26,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from lungapp.errors import DatasetDamaged, DatasetNotFound, LungAppError
 from lungapp.reading import read_slice
@@ -38,14 +36,7 @@ FOLDERS = {"normal": ("normal cases",), "benign": ("bengin cases", "benign cases
 """Folder names in lower case; the release spells one of them "Bengin"."""
 
 PROTOCOLS = ("image_level", "grouped")
-PARTS = ("train", "validation", "test")
 SPLITS = Path(__file__).parent / "splits"
-GROUPED_SEED = 7
-IMAGE_LEVEL_SEEDS = (0, 1, 2)
-"""The grouped split is one; the image-level split is drawn anew for every run, so that a mean over runs is not that of
-one lucky or unlucky draw: from draw to draw a nearest neighbour's accuracy has a standard deviation of 1.5 points."""
-
-DRAWS = (("grouped", GROUPED_SEED), *(("image_level", seed) for seed in IMAGE_LEVEL_SEEDS))
 SIMILAR = 0.90
 HELP = f"""Get the dataset from its publisher (doi 10.17632/bhmdr45bh2, or Kaggle {KAGGLE}), unpack it so
 that the folders "Normal cases", "Bengin cases" and "Malignant cases" lie in one folder, and name that folder with
@@ -181,29 +172,6 @@ def thumbnail(picture: np.ndarray, side: int = 64) -> np.ndarray:
     return square
 
 
-def split(entries: list[Entry], protocol: str, seed: int) -> dict[str, str]:
-    """80/10/10 by class: file → part, for the distinct files.
-
-    ``image_level`` draws single slices, the published habit. ``grouped`` takes folds of scikit-learn's
-    `StratifiedGroupKFold`, so that no similarity group has slices on two sides.
-    """
-    distinct = [entry for entry in entries if not entry.duplicate_of]
-    labels = np.array([entry.label for entry in distinct])
-    parts = np.full(len(distinct), "train", dtype=object)
-    if protocol == "grouped":
-        folds = StratifiedGroupKFold(10, shuffle=True, random_state=seed)
-        groups = [entry.group for entry in distinct]
-        held_out = [fold for _, fold in folds.split(labels, labels, groups)]
-        parts[held_out[0]], parts[held_out[1]] = "test", "validation"
-    elif protocol == "image_level":
-        rest, test = train_test_split(np.arange(len(distinct)), test_size=0.1, stratify=labels, random_state=seed)
-        _, validation = train_test_split(rest, test_size=len(test), stratify=labels[rest], random_state=seed)
-        parts[test], parts[validation] = "test", "validation"
-    else:
-        raise ValueError(f"Expected a protocol out of {', '.join(PROTOCOLS)}. Received: {protocol!r}")
-    return {entry.file: str(part) for entry, part in zip(distinct, parts, strict=True)}
-
-
 def write_manifest(entries: list[Entry], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -227,26 +195,14 @@ def read_manifest(path: Path = SPLITS / "manifest.csv") -> list[Entry]:
         ]
 
 
-def write_split(parts: dict[str, str], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("file", "part"))
-        writer.writerows(parts.items())
-
-
-def split_path(protocol: str, seed: int, folder: Path = SPLITS) -> Path:
-    """Where the split of the run with ``seed`` lies; the grouped one is the same for every run."""
-    return folder / ("grouped.csv" if protocol == "grouped" else f"{protocol}-{seed}.csv")
-
-
-def read_split(protocol: str, seed: int = 0, folder: Path = SPLITS) -> dict[str, str]:
-    """File → part. Raises `DatasetNotFound` for a seed without a split."""
-    path = split_path(protocol, seed, folder)
-    if not path.is_file():
-        seeds = ", ".join(map(str, IMAGE_LEVEL_SEEDS))
-        raise DatasetNotFound(f"Expected a split for seed {seed} ({seeds} have one). Received: no {path.name}.")
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["file"]: row["part"] for row in csv.DictReader(file)}
+def check_files(root: Path, entries: Sequence[Entry]) -> None:
+    """Raise `DatasetDamaged` where a file of ``entries`` is missing below ``root``."""
+    missing = [entry.file for entry in entries if not (root / entry.file).is_file()]
+    if missing:
+        raise DatasetDamaged(
+            f"Expected every file of the manifest. Missing: {len(missing)}, first {missing[0]!r}. "
+            "Run `python -m train.data` to write a manifest of your copy."
+        )
 
 
 def distinct_entries(path: Path = SPLITS / "manifest.csv") -> list[Entry]:
@@ -269,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder with the three class folders; default LUNGAPP_DATA, then data/")
     parser.add_argument("--download", action="store_true", help="fetch the dataset from Kaggle into data/ first")
-    parser.add_argument("--out", type=Path, default=SPLITS, help="where the CSV files go")
+    parser.add_argument("--out", type=Path, default=SPLITS, help="where the manifest goes")
     arguments = parser.parse_args()
     try:
         root = download() if arguments.download else find_dataset(arguments.data)
@@ -282,17 +238,6 @@ def main() -> None:
     print(
         f"{len(entries)} files, {len(distinct)} distinct, {len({e.group for e in distinct})} groups of similar slices"
     )
-    for protocol, seed in DRAWS:
-        parts = split(entries, protocol, seed)
-        path = split_path(protocol, seed, arguments.out)
-        write_split(parts, path)
-        for part in PARTS:
-            chosen = [entry for entry in distinct if parts[entry.file] == part]
-            counts = Counter(entry.label for entry in chosen)
-            print(
-                f"{path.stem:14} {part:10} {len(chosen):4} slices, {len({e.group for e in chosen}):3} groups: "
-                + ", ".join(f"{counts[label]} {label}" for label in LABELS)
-            )
 
 
 if __name__ == "__main__":

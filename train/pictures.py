@@ -11,12 +11,11 @@ from typing import Literal
 import numpy as np
 
 from lungapp.anatomy import Anatomy
-from lungapp.errors import DatasetDamaged
 from lungapp.preprocessing import Frame, frame_of
 from lungapp.reading import read_slice
 from lungapp.registry import LABELS, ModelSpec
 from lungapp.slices import Slice
-from train.data import Entry
+from train.data import Entry, check_files
 from train.lesions import add_harmless, add_lesions
 from train.style import vary_pose, vary_style
 
@@ -64,12 +63,7 @@ def crop_of(item: Slice, spec: ModelSpec) -> Crop:
 
 def crops_of(root: Path, entries: Sequence[Entry], spec: ModelSpec) -> list[Crop]:
     """The crops of ``entries`` below ``root``. Raises `DatasetDamaged` where a file of the manifest is missing."""
-    missing = [entry.file for entry in entries if not (root / entry.file).is_file()]
-    if missing:
-        raise DatasetDamaged(
-            f"Expected every file of the manifest. Missing: {len(missing)}, first {missing[0]!r}. "
-            "Run `python -m train.data` to write a manifest of your copy."
-        )
+    check_files(root, entries)
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda entry: crop_of(read_slice(root / entry.file), spec), entries))
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from lungapp.registry import LABELS
+from lungapp.anatomy import Anatomy
+from lungapp.preprocessing import to_input
+from lungapp.reading import read_slice
+from lungapp.registry import LABELS, ModelSpec
+from train.data import Entry, check_files
 from train.folds import FOLDS
 
 RESULTS = Path(__file__).parent / "results"
@@ -39,14 +44,34 @@ def logits_of(model: keras.Model, inputs: np.ndarray, batch: int = 32) -> np.nda
     return view.predict(inputs, batch_size=batch, verbose=0)
 
 
+def inputs_of(root: Path, entries: Sequence[Entry], spec: ModelSpec) -> np.ndarray:
+    """(n, size, size, 1) float32: the model inputs of ``entries`` below ``root``, as they are served.
+
+    Raises `DatasetDamaged` where a file of the manifest is missing.
+    """
+    check_files(root, entries)
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(lambda entry: to_input(Anatomy(read_slice(root / entry.file)), spec), entries)))
+
+
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write ``predictions`` as CSV, a row a slice."""
+    _write(path, (), [((), predictions)])
+
+
+def write_conditions(path: Path, by_condition: Mapping[str, Predictions]) -> None:
+    """Write the predictions on changed slices as CSV, a row a slice and condition."""
+    _write(path, ("condition",), [((name,), predictions) for name, predictions in by_condition.items()])
+
+
+def _write(path: Path, head: tuple[str, ...], blocks: Sequence[tuple[tuple[str, ...], Predictions]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("file", "label", "group", *LABELS))
-        rows = zip(predictions.files, predictions.labels, predictions.groups, predictions.logits, strict=True)
-        for name, label, group, row in rows:
-            writer.writerow((name, LABELS[label], group, *(f"{value:.4f}" for value in row)))
+        writer.writerow((*head, "file", "label", "group", *LABELS))
+        for first, predictions in blocks:
+            rows = zip(predictions.files, predictions.labels, predictions.groups, predictions.logits, strict=True)
+            for name, label, group, row in rows:
+                writer.writerow((*first, name, LABELS[label], group, *(f"{value:.4f}" for value in row)))
 
 
 def read_predictions(path: Path, condition: str | None = None) -> Predictions:
