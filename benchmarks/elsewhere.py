@@ -57,7 +57,7 @@ def excess(analysis: Analysis, name: str) -> float:
 
 def examine(engine: Engine, folder: Path) -> dict[str, dict[str, Any]]:
     """The figures of one patient by model, the ensemble among them."""
-    outlines = {path: drawn for path, drawn in lesions(folder).items()}
+    outlines = lesions(folder)
     scored: list[tuple[Path, Analysis]] = []
     for path in sorted(folder.rglob("*.dcm")):
         analysis = engine.analyse(read_slice(path), ALL, target="malignant")
@@ -105,10 +105,10 @@ def render(rows: dict[str, list[dict[str, Any]]]) -> str:
     ]
     for name, patients in rows.items():
         for row in patients:
-            hits = f"{row['map_hits']} of {row['lesion_slices']}" if "map_hits" in row else "–"
+            hits = f"{row['map_hits']} of {row['lesion_slices']}" if "map_hits" in row else "-"
             lines.append(
-                f"| `{name}` | {row['patient']} | {row['slices']}, {row['lesion_slices']} | {row['auc']:.2f} | {hits} | "
-                f"{row['top_five']} |"
+                f"| `{name}` | {row['patient']} | {row['slices']}, {row['lesion_slices']} | {row['auc']:.2f} | {hits} "
+                f"| {row['top_five']} |"
             )
     return "\n".join(lines)
 
