@@ -105,10 +105,10 @@ def render(rows: dict[str, list[dict[str, Any]]]) -> str:
     ]
     for name, patients in rows.items():
         for row in patients:
-            hits = f"{row['map_hits']} of {row['lesion_slices']}" if "map_hits" in row else "–"
+            hits = f"{row['map_hits']} of {row['lesion_slices']}" if "map_hits" in row else "-"
             lines.append(
-                f"| `{name}` | {row['patient']} | {row['slices']}, {row['lesion_slices']} | {row['auc']:.2f} | {hits} | "
-                f"{row['top_five']} |"
+                f"| `{name}` | {row['patient']} | {row['slices']}, {row['lesion_slices']} | {row['auc']:.2f} | {hits} "
+                f"| {row['top_five']} |"
             )
     return "\n".join(lines)
 

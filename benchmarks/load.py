@@ -125,10 +125,11 @@ class Raw:
 
 def answer_raw(model: str) -> None:
     """What `Raw` runs: the rates for every line that comes."""
+    from train.frozen import frozen
+
     from lungapp.engine import Engine
     from lungapp.models import load_model
     from lungapp.registry import get_spec
-    from train.frozen import frozen
 
     spec = get_spec(model)
     graphs = [Engine(precision=precision)._model(spec) for precision in ("f32", Settings.from_env().precision)]

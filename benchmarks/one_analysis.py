@@ -30,6 +30,7 @@ import keras
 import numpy as np
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
+from train.frozen import frozen
 
 from benchmarks import row
 from benchmarks.runtimes import WAYS, opened, with_weights
@@ -45,7 +46,6 @@ from lungapp.report.picture import shown_overlay
 from lungapp.runtime import EXACT, FAST
 from lungapp.settings import WEIGHTS
 from lungapp.slices import Slice
-from train.frozen import frozen
 
 T = TypeVar("T")
 Step = Callable[[], object]

@@ -94,8 +94,9 @@ def measure(way: str, model: str, folder: Path, repeats: int) -> dict[str, float
     start, before = time.perf_counter(), resident()
     pictures = np.load(folder / "pictures.npy")
     if way == "tensorflow":
-        from lungapp.models import load_model
         from train.frozen import frozen
+
+        from lungapp.models import load_model
 
         run: Run = frozen(load_model(get_spec(model), WEIGHTS)[0], get_spec(model))
     else:

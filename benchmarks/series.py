@@ -25,6 +25,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from train.frozen import frozen
 
 from benchmarks import row
 from examples.phantoms import phantom
@@ -36,7 +37,6 @@ from lungapp.series import BATCH, WORKERS
 from lungapp.settings import PRECISIONS, WEIGHTS
 from lungapp.slices import Entry, Slice
 from lungapp.startup import keep_memory
-from train.frozen import frozen
 
 DISTINCT = 20
 """Phantoms are costly to draw: a series repeats this many. Each is made into a new slice when its turn comes."""

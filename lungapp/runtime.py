@@ -38,7 +38,9 @@ PICTURES = "slice"
 times as long to scale the greys."""
 
 Graph = Callable[[np.ndarray], list[np.ndarray]]
-"""Pictures (n, size, size, 1) float32 → the graph's outputs, (n, …) float32 each: features and logits. To be called by one thread at a time."""
+"""Pictures (n, size, size, 1) float32 → the graph's outputs, (n, …) float32 each: features and logits.
+
+To be called by one thread at a time."""
 
 
 def open_graphs(

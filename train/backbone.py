@@ -23,8 +23,7 @@ import numpy as np
 import tensorflow as tf
 from safetensors.numpy import save_file
 
-from lungapp.models import BACKBONE, build_model
-from lungapp.models import STAGES
+from lungapp.models import BACKBONE, STAGES, build_model
 from lungapp.registry import LABELS, MODELS, get_spec
 from lungapp.settings import WEIGHTS
 from lungapp.weights_io import read_tensors, variables_of
@@ -57,7 +56,8 @@ def fill_advanced(model: keras.Model, tensors: Mapping[str, np.ndarray]) -> None
     for number, (name, expanded) in enumerate(_blocks()):
         source = f"_blocks.{number}."
         if expanded:
-            model.get_layer(f"{name}_expand").set_weights([tensors[f"{source}_expand_conv.weight"].transpose(2, 3, 1, 0)])
+            expand = tensors[f"{source}_expand_conv.weight"].transpose(2, 3, 1, 0)
+            model.get_layer(f"{name}_expand").set_weights([expand])
             _fill_normalisation(model, f"{name}_expand_bn", tensors, f"{source}_bn0")
         depthwise = tensors[f"{source}_depthwise_conv.weight"].transpose(2, 3, 0, 1)
         model.get_layer(f"{name}_depthwise").set_weights([depthwise])
@@ -119,7 +119,8 @@ def distil(name: str, teacher: keras.Model, root: Path, minutes: float, batch: i
     trained = keras.Model(student.input, proxy)
     crops = crops_of(root, entries, spec)
     sample = teacher.predict(np.concatenate([greys for greys, _ in drawn(pictures[:128], crops)]), verbose=0)
-    centre, spread = (_pooled(tf.constant(sample), coarse).numpy().mean((0, 1, 2)), _pooled(tf.constant(sample), coarse).numpy().std((0, 1, 2)))
+    aims = _pooled(tf.constant(sample), coarse).numpy()
+    centre, spread = aims.mean((0, 1, 2)), aims.std((0, 1, 2))
     end = time.monotonic() + 60 * minutes
     rate = keras.optimizers.AdamW(1e-3, weight_decay=1e-4, clipnorm=1.0)
 
@@ -128,7 +129,8 @@ def distil(name: str, teacher: keras.Model, root: Path, minutes: float, batch: i
         aim = (_pooled(teacher(greys, training=False), coarse) - centre) / (spread + 1e-3)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(trained(greys, training=True) - aim))
-        rate.apply_gradients(zip(tape.gradient(loss, trained.trainable_variables), trained.trainable_variables, strict=True))
+        variables = trained.trainable_variables
+        rate.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
     steps, losses = 0, []

@@ -86,7 +86,8 @@ def main(arguments: list[str] | None = None) -> None:
         made = features(spec, backbone, find_dataset(options.data), RUNS)
         for fold in options.fold or range(FOLDS):
             folder = options.runs / options.protocol / f"fold{fold}" / spec.name
-            run_fold(spec, made, backbone, options.protocol, fold, changed(recipe(options.protocol), options.set), folder)
+            how = changed(recipe(options.protocol), options.set)
+            run_fold(spec, made, backbone, options.protocol, fold, how, folder)
             if options.keep:
                 keep(folder, options.protocol, fold, spec.name)
             print(f"{spec.name} {options.protocol}: fold {fold} of {FOLDS} done", flush=True)

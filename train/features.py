@@ -101,7 +101,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=RUNS)
     options = parser.parse_args()
     spec = get_spec(options.model)
-    made = features(spec, options.runs / "backbones" / f"{spec.name}.safetensors", find_dataset(options.data), options.runs)
+    weights = options.runs / "backbones" / f"{spec.name}.safetensors"
+    made = features(spec, weights, find_dataset(options.data), options.runs)
     print(f"{spec.name}: {made.maps.shape}")
 
 

@@ -8,7 +8,7 @@ cases only the drawn lesions are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -130,14 +130,13 @@ def fit(
             cover = features.lesions[batch].astype(np.float32)
             free = ((labels[slices] == NORMAL)[:, None, None]) & (cover <= UNMARKED)
             known = (free | (cover > MARKED)).astype(np.float32)
-            step(
-                *map(tf.constant, (maps, truth[slices], weights[slices] * own[batch], cover > MARKED, known))
-            )
+            step(*map(tf.constant, (maps, truth[slices], weights[slices] * own[batch], cover > MARKED, known)))
     head.finish()
     return model
 
 
-def _numbered(features: Features):  # noqa: ANN202 - an iterator of row and description
+def _numbered(features: Features) -> Iterator[tuple[int, tuple[int, int, str]]]:
+    """Rows of ``features`` and what each is: slice, number, kind."""
     return enumerate(zip(features.slices.tolist(), features.numbers.tolist(), features.kinds.tolist(), strict=True))
 
 
@@ -169,5 +168,3 @@ def _step(head: Head, recipe: Recipe, steps: int) -> Callable[..., None]:
         optimiser.apply_gradients(zip(gradients, head.variables, strict=True))
 
     return step
-
-

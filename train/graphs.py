@@ -2,8 +2,9 @@
 
     python -m train.graphs        (after a change of lungapp/models.py; needs no weights and no data)
 
-A graph yields the feature maps and the logits in one pass. Its weights are inputs of it, named and laid out as in the weights files, so that one graph fits every training of a
-network. It says what `lungapp.models` says and nothing else: a test writes it anew and compares.
+A graph yields the feature maps and the logits in one pass. Its weights are inputs of it, named and laid out as in the
+weights files, so that one graph fits every training of a network. It says what `lungapp.models` says and nothing else:
+a test writes it anew and compares.
 """
 
 from __future__ import annotations

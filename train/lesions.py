@@ -1,4 +1,4 @@
-"""Synthetic lesions drawn into real slices, with their masks: what teaches a network *where*, which no label of a case can.
+"""Synthetic lesions drawn into real slices, with masks: they teach a network *where*, which no label of a case can.
 
 A lesion is a body of soft tissue with an irregular edge: a nodule or a mass, smooth, lobulated or spiculated, solid,
 cavitating or ground glass, inside a lung, at the pleura or at the hilum. It takes the sharpness and the noise of the

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from train.lesions import add_harmless, add_lesions
 from train.style import vary_pose, vary_style
 
 Kind = Literal["as served", "moved", "varied", "harmless", "lesions"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NORMAL = LABELS.index("normal")
 VARIED, HARMLESS, LESIONS = 3, 4, 7
@@ -69,7 +70,7 @@ def crops_of(root: Path, entries: Sequence[Entry], spec: ModelSpec) -> list[Crop
 
 
 def training_pictures(labels: np.ndarray) -> list[Picture]:
-    """Every picture that may be learnt from, of slices with these ``labels`` (n,) int; the slices as served come first."""
+    """Every picture that may be learnt from, of slices with these ``labels`` (n,) int; slices as served come first."""
     slices = range(len(labels))
     pictures = [Picture(place, "as served") for place in slices]
     pictures += [Picture(place, "moved", move) for move in range(len(MOVES)) for place in slices]
@@ -85,8 +86,7 @@ def draw(picture: Picture, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
     """A picture as a model would get it, and how much of each of its pixels is drawn lesion; (size, size) float32."""
     grey, cavity = crop.grey.astype(np.float32), crop.cavity
     lesions = np.zeros_like(grey)
-    random = np.random.default_rng((("as served", "moved", "varied", "harmless", "lesions").index(picture.kind),
-                                    picture.number, picture.slice))
+    random = np.random.default_rng((KINDS.index(picture.kind), picture.number, picture.slice))
     if picture.kind == "moved":
         grey, cavity, lesions = (array[MOVES[picture.number]] for array in (grey, cavity, lesions))
     elif picture.kind != "as served":
@@ -100,7 +100,9 @@ def draw(picture: Picture, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
     return frame.to_square(grey, cavity), frame.to_square(lesions, cavity)
 
 
-def drawn(pictures: Sequence[Picture], crops: Sequence[Crop], batch: int = 64) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def drawn(
+    pictures: Sequence[Picture], crops: Sequence[Crop], batch: int = 64
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`draw` for all ``pictures``, in batches (n, size, size, 1) and (n, size, size), in their order."""
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(pictures), batch):
@@ -116,6 +118,4 @@ def _frame_like(frame: Frame, shape: tuple[int, ...]) -> Frame:
     rows, columns = shape
     scale = frame.size / max(rows, columns)
     height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
-    return Frame(
-        0, 0, rows, columns, (frame.size - height) // 2, (frame.size - width) // 2, height, width, frame.size
-    )
+    return Frame(0, 0, rows, columns, (frame.size - height) // 2, (frame.size - width) // 2, height, width, frame.size)

@@ -18,8 +18,8 @@ class Recipe:
 
     Attributes
     ----------
-    epochs, batch, learning_rate, weight_decay : of AdamW, with a rate that rises for a fifth of the steps and falls as a
-        cosine.
+    epochs, batch, learning_rate, weight_decay : of AdamW, with a rate that rises for a fifth of the steps and falls as
+        a cosine.
     lesion_weight : how much the lesion map's average counts in the logits, for malignant and half as much against the
         others. It is set, not learnt: the labels of this dataset are told as well by the scanner, and would leave
         lesions nothing to say.
@@ -61,7 +61,7 @@ def changed(base: Recipe, settings: Iterable[str]) -> Recipe:
 
     Raises `InvalidSetting` for a name that no recipe has or a value that is no number.
     """
-    kinds = {field.name: type(field.default) for field in fields(Recipe)}
+    kinds = {field.name: type(getattr(GROUPED, field.name)) for field in fields(Recipe)}
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in kinds:
