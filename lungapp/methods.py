@@ -62,9 +62,7 @@ most often on held-out slices, by the table in docs/maps.md (`benchmarks.maps`).
 
 GRADIENT_LIBRARIES = ("tensorflow", "keras", "tf_keras_vis")
 
-WITHOUT_TENSORFLOW = mark(
-    "SmoothGrad is absent: it needs TensorFlow, which this server was set up without."
-)
+WITHOUT_TENSORFLOW = mark("SmoothGrad is absent: it needs TensorFlow, which this server was set up without.")
 
 
 def has_tensorflow() -> bool:
