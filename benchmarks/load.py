@@ -125,8 +125,7 @@ class Raw:
 
 def answer_raw(model: str) -> None:
     """What `Raw` runs: the rates for every line that comes."""
-    from train.frozen import frozen
-
+    from benchmarks.frozen import frozen
     from lungapp.engine import Engine
     from lungapp.models import load_model
     from lungapp.registry import get_spec

@@ -28,8 +28,8 @@ from lungapp.reading import read_slice
 from lungapp.registry import get_spec
 from lungapp.settings import WEIGHTS
 from lungapp.slices import Slice
-from train.data import Entry, find_dataset
 from train import folds
+from train.data import Entry, find_dataset
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "maps.md"
 START, END = "<!-- maps: start -->", "<!-- maps: end -->"

@@ -30,11 +30,12 @@ import keras
 import numpy as np
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.scores import CategoricalScore
-from train.frozen import frozen
 
 from benchmarks import row
+from benchmarks.frozen import frozen
 from benchmarks.runtimes import WAYS, opened, with_weights
 from examples.phantoms import phantom
+from lungapp.anatomy import Anatomy
 from lungapp.cards import shipped
 from lungapp.engine import Engine
 from lungapp.models import load_model
@@ -79,7 +80,7 @@ def ways(
     engines: dict[str, Engine], spec: ModelSpec, file: Path, folder: Path, parts: dict[str, list[float]]
 ) -> dict[str, Step]:
     """Everything that is compared, by its name; the whole notes its ``parts``, by precision and name."""
-    picture = to_input(read_slice(file), spec)
+    picture = to_input(Anatomy(read_slice(file)), spec)
 
     def whole(precision: str) -> None:
         item, read = timed(lambda: read_slice(file))

@@ -94,8 +94,7 @@ def measure(way: str, model: str, folder: Path, repeats: int) -> dict[str, float
     start, before = time.perf_counter(), resident()
     pictures = np.load(folder / "pictures.npy")
     if way == "tensorflow":
-        from train.frozen import frozen
-
+        from benchmarks.frozen import frozen
         from lungapp.models import load_model
 
         run: Run = frozen(load_model(get_spec(model), WEIGHTS)[0], get_spec(model))
@@ -112,11 +111,12 @@ def measure(way: str, model: str, folder: Path, repeats: int) -> dict[str, float
 def convert(models: list[str], folder: Path) -> None:
     """Write the graphs, and eight phantoms as inputs."""
     from examples.phantoms import phantom
+    from lungapp.anatomy import Anatomy
     from lungapp.preprocessing import to_input
     from lungapp.slices import Slice
 
     items = [Slice(phantom("mass" if seed % 2 else None, seed), "HU") for seed in range(8)]
-    np.save(folder / "pictures.npy", np.stack([to_input(item, get_spec(models[0])) for item in items]))
+    np.save(folder / "pictures.npy", np.stack([to_input(Anatomy(item), get_spec(models[0])) for item in items]))
     for model in models:
         (folder / f"{model}.onnx").write_bytes(with_weights(model))
 

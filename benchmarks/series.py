@@ -25,10 +25,11 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from train.frozen import frozen
 
 from benchmarks import row
+from benchmarks.frozen import frozen
 from examples.phantoms import phantom
+from lungapp.anatomy import Anatomy
 from lungapp.cards import shipped
 from lungapp.engine import Engine
 from lungapp.models import load_model
@@ -63,7 +64,7 @@ def timed(step: Callable[[], object]) -> tuple[float, float]:
 def compare(engine: Engine, name: str, series: list[Entry], repeats: int) -> str:
     """One row of the table."""
     served, exact = engine._models(name)[0], Engine()._models(name)[0]
-    inputs = np.stack([to_input(entry.read(), served.spec) for entry in series])
+    inputs = np.stack([to_input(Anatomy(entry.read()), served.spec) for entry in series])
     batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
 
     def raw(run: Callable[[np.ndarray], object]) -> None:
