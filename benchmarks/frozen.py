@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-from train.group_head import has_finer_classes
 
 from lungapp.inference import Output
 from lungapp.registry import ModelSpec
@@ -16,12 +15,7 @@ from lungapp.registry import ModelSpec
 
 def frozen(model: keras.Model, spec: ModelSpec) -> Callable[[np.ndarray], Output]:
     """Pictures (n, size, size, 1) float32 → an `Output` of n each, with the weights folded in as constants."""
-    logits = model.get_layer("logits").output
-    if has_finer_classes(model):
-        finer = model.get_layer("finer_by_label").output
-    else:
-        finer = keras.ops.zeros_like(logits[..., None])
-    view = keras.Model(model.input, [model.get_layer(spec.target_layer).output, logits, finer])
+    view = keras.Model(model.input, [model.get_layer(name).output for name in (spec.target_layer, "logits")])
     signature = tf.TensorSpec((None, *spec.input_shape), tf.float32)
     traced = tf.function(lambda batch: view(batch, training=False)).get_concrete_function(signature)
     graph = convert_variables_to_constants_v2(traced)

@@ -220,9 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--write needs the dataset and the samples")
     outside = list(strangers(samples, options.extra))
     if data:
-        parts = read_split("grouped", 0)
-        held_out = [data / entry.file for entry in read_manifest() if parts.get(entry.file) == "test"][::4]
-        outside += altered([item for item in read(held_out) if item])
+        files = [data / entry.file for entry in held_out()][::4]
+        outside += altered([item for item in read(files) if item])
     text = document(outside, list(chests(samples, data)))
     print(text)
     if options.write:
