@@ -8,7 +8,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11
-SEEDS := 0 1 2
+MODELS := basic_cnn resnet50 advanced_cnn
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -32,34 +32,22 @@ format: $(VENV)/dev.stamp  ## format the code
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-train: $(VENV)/dev.stamp  ## train all models under both protocols and publish them; DATA=folder, PRETRAINED=imagenet|none|file
+train: $(VENV)/dev.stamp  ## teach all models anew and publish them, hours; DATA=folder, SOURCE=imagenet|shipped
 	$(RUN) -m train.data $(DATA_OPTION)
-	for model in basic_cnn advanced_cnn; do \
-	  $(RUN) -m train.fit $$model --protocol grouped $(DATA_OPTION); \
-	  for seed in $(SEEDS); do $(RUN) -m train.fit $$model --protocol image_level --seed $$seed $(DATA_OPTION); done; \
-	done
-	for protocol in grouped image_level; do \
-	  $(RUN) -m train.fit resnet50 --protocol $$protocol --pretrained $(or $(PRETRAINED),imagenet) $(DATA_OPTION); \
-	done
-	$(MAKE) publish
+	$(RUN) -m train.backbone --source $(or $(SOURCE),shipped) $(DATA_OPTION)
+	$(MAKE) crossval publish
 
-crossval: $(VENV)/dev.stamp  ## cross-validate all models under both protocols; hours; DATA=folder
-	for model in basic_cnn advanced_cnn resnet50; do \
-	  for protocol in grouped image_level; do \
-	    pretrained=$$([ $$model = resnet50 ] && echo "--pretrained none" || true); \
-	    $(RUN) -m train.crossval $$model --protocol $$protocol --keep $$pretrained $(DATA_OPTION); \
-	  done; \
-	done
+crossval: $(VENV)/dev.stamp  ## all folds of all models and baselines under both protocols; DATA=folder
+	for model in $(MODELS); do for protocol in grouped image_level; do \
+	  $(RUN) -m train.crossval $$model --protocol $$protocol --keep $(DATA_OPTION); \
+	done; done
 	$(RUN) -m train.baselines $(DATA_OPTION)
-	$(RUN) -m train.crossval_table
 
-publish: $(VENV)/dev.stamp  ## put finished runs into weights/, audit them, render every page of figures; DATA=folder
-	$(RUN) -m train.baselines $(DATA_OPTION)
-	$(RUN) -m train.crossval_table
-	for model in basic_cnn advanced_cnn resnet50; do $(RUN) -m train.publish $$model; done
-	$(RUN) -m train.ensemble
-	$(RUN) -m train.audit --write $(DATA_OPTION)
-	$(RUN) -m train.evaluate --write --no-audit $(DATA_OPTION)
+publish: $(VENV)/dev.stamp  ## put the shipped fold into weights/, audit, render every page of figures; DATA=folder
+	$(RUN) -m train.publish
+	$(RUN) -m train.audit $(DATA_OPTION)
+	$(RUN) -m train.publish
+	$(RUN) -m train.evaluate --write $(DATA_OPTION)
 
 evaluate: $(VENV)/dev.stamp  ## recompute every committed figure, fail on a difference; DATA=folder
 	$(RUN) -m train.evaluate $(DATA_OPTION)

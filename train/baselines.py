@@ -67,7 +67,7 @@ def nearest_neighbour(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -
 
 
 def frozen_features(maps: np.ndarray, labels: np.ndarray, groups: np.ndarray, train: np.ndarray) -> Pipeline:
-    """What is fitted on the pooled, frozen ImageNet features ``maps`` (n, channels) of the slices ``train`` (m,) int."""
+    """What is fitted on pooled, frozen ImageNet features, ``maps`` (n, channels), of the slices ``train`` (m,) int."""
     weights = weights_of_slices(labels[train], groups[train], GROUPED)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
     return pipeline.fit(maps[train], labels[train], logisticregression__sample_weight=weights)
@@ -108,7 +108,7 @@ class Baselines:
 
 
 def features_of(root: Path, runs: Path) -> np.ndarray:
-    """(slices, channels) float32: the Advanced CNN's frozen backbone, averaged over its maps, on the slices as served."""
+    """(slices, channels) float32: the Advanced CNN's frozen backbone, averaged over its maps, on slices as served."""
     spec = get_spec("advanced_cnn")
     made = features(spec, runs / "backbones" / f"{spec.name}.safetensors", root, runs)
     return made.maps[made.kinds == "as served"].mean(axis=(1, 2), dtype=np.float32)

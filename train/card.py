@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from train.calibrate import calibration_of, judge, rules_of
 from train.data import PROTOCOLS, manifest_digest, read_manifest
 from train.folds import SHIPPED
 from train.metrics import pooled_figures
-from train.predict import Predictions, logits_of, read_folds
+from train.predict import RESULTS, Predictions, logits_of, read_folds
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "examples" / "phantom-mass.png"
@@ -58,12 +59,26 @@ def baselines(results: Path | None = None) -> dict[str, Any]:
     return found
 
 
-def measured(folds: dict[str, list[Predictions]], temperature: float | None = None) -> dict[str, Any]:
-    """The keys of a card that follow from logits: protocol → ``folds``, of which the grouped ones calibrate."""
+def measured(
+    name: str, folds: dict[str, list[Predictions]], results: Path | None = None, temperature: float | None = None
+) -> dict[str, Any]:
+    """The keys of the card ``name`` that follow from logits: protocol → ``folds``, of which the grouped ones calibrate.
+
+    Beside the protocols' figures stand those on patients from elsewhere, where they were measured.
+    """
+    figures = {protocol: figures_of(own, protocol, temperature) for protocol, own in folds.items() if own}
     return {
         "calibration": calibration_of(folds["grouped"], temperature),
-        "metrics": {protocol: figures_of(own, protocol, temperature) for protocol, own in folds.items() if own},
+        "metrics": {**figures, **elsewhere_of(name, results)},
+        "baselines": baselines(results),
     }
+
+
+def elsewhere_of(name: str, results: Path | None = None) -> dict[str, Any]:
+    """``{"elsewhere": [...]}``, a row a patient, as `benchmarks.elsewhere` wrote them; empty where it did not."""
+    path = (results or RESULTS) / "elsewhere.json"
+    rows = json.loads(path.read_text(encoding="utf-8")).get(name) if path.is_file() else None
+    return {"elsewhere": rows} if rows else {}
 
 
 def golden(spec: ModelSpec, weights: Path, temperature: float) -> dict[str, Any]:
@@ -77,7 +92,7 @@ def golden(spec: ModelSpec, weights: Path, temperature: float) -> dict[str, Any]
 
 def make_card(spec: ModelSpec, weights: Path, results: Path | None = None) -> dict[str, Any]:
     """The card of ``weights``, those of the shipped grouped fold, with the committed logits of all folds."""
-    found = measured({protocol: read_folds(spec.name, protocol, results) for protocol in PROTOCOLS})
+    found = measured(spec.name, {protocol: read_folds(spec.name, protocol, results) for protocol in PROTOCOLS}, results)
     entries = read_manifest()
     return {
         **describe(spec),
@@ -95,7 +110,6 @@ def make_card(spec: ModelSpec, weights: Path, results: Path | None = None) -> di
             "fold": SHIPPED,
         },
         **found,
-        "baselines": baselines(results),
         **({"audit": audit} if (audit := audit_of(spec.name, results)) else {}),
         "golden": golden(spec, weights, found["calibration"]["temperature"]),
         "created": datetime.now(UTC).date().isoformat(),

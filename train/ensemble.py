@@ -14,7 +14,7 @@ import numpy as np
 
 from lungapp.cards import ENSEMBLE, ModelCard
 from train.calibrate import rules_of
-from train.card import baselines, measured
+from train.card import measured
 from train.data import PROTOCOLS
 from train.predict import Predictions, read_folds
 
@@ -60,8 +60,12 @@ def make_ensemble_card(cards: Sequence[ModelCard], results: Path | None = None) 
         "title": "Ensemble",
         "labels": list(cards[0].labels),
         "members": {card.name: card.weights_sha256 for card in cards},
-        **measured({protocol: mean_folds(names, protocol, results) for protocol in PROTOCOLS}, temperature=1.0),
-        "baselines": baselines(results),
+        **measured(
+            ENSEMBLE,
+            {protocol: mean_folds(names, protocol, results) for protocol in PROTOCOLS},
+            results,
+            temperature=1.0,
+        ),
         "created": datetime.now(UTC).date().isoformat(),
         "licence": cards[0].data["licence"],
     }

@@ -2,9 +2,10 @@
 
     python -m train.evaluate [MODEL …] [--data FOLDER] [--write]
 
-The logits on the shipped fold's held-out slices and the golden probabilities are recomputed from the shipped weights and
-the dataset; all figures of the cards from the committed logits of all folds. ``python -m train.crossval`` makes those
-anew. ``--write`` also renders the README's table, ``docs/crossval.md``, ``docs/audit.md`` and ``weights/README.md``.
+The logits on the shipped fold's held-out slices and the golden probabilities are recomputed from the shipped weights
+and the dataset; all figures of the cards from the committed logits of all folds. ``python -m train.crossval`` makes
+those anew. ``--write`` also renders the README's table, ``docs/crossval.md``, ``docs/audit.md`` and
+``weights/README.md``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lungapp.registry import ModelSpec, get_spec
 from lungapp.settings import WEIGHTS
 from train.audit import audit_of
 from train.audit import write_document as write_audit
-from train.card import baselines, golden, measured
+from train.card import golden, measured
 from train.data import PROTOCOLS, find_dataset, manifest_digest, read_manifest
 from train.ensemble import make_ensemble_card
 from train.folds import SHIPPED, held_out
@@ -56,13 +57,12 @@ def logits_differ(spec: ModelSpec, root: Path) -> Iterator[str]:
 
 def recompute(spec: ModelSpec) -> dict[str, Any]:
     """The parts of the card of ``spec`` that follow from its weights and the committed logits."""
-    found = measured({protocol: read_folds(spec.name, protocol) for protocol in PROTOCOLS})
+    found = measured(spec.name, {protocol: read_folds(spec.name, protocol) for protocol in PROTOCOLS})
     weights = WEIGHTS / f"{spec.name}.safetensors"
     return {
         "data": {"manifest_sha256": manifest_digest(read_manifest())},
         **found,
-        "baselines": baselines(),
-        "audit": audit_of(spec.name),
+        **({"audit": audit} if (audit := audit_of(spec.name)) else {}),
         "golden": golden(spec, weights, found["calibration"]["temperature"]),
     }
 

@@ -2,14 +2,13 @@
 
     python -m train.model_cards
 
-The words are here; every figure comes from the JSON cards, the committed predictions and the manifest. To be run again
+The words are here; every figure comes from the JSON cards, the committed logits and the manifest. To be run again
 whenever one of those has changed: a test holds the page and them together.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +25,15 @@ from lungapp.settings import WEIGHTS
 from lungapp.ui.audit import GROUPS as CONDITIONS
 from lungapp.ui.figures import DECIMAL, METRICS, PROTOCOLS, find, is_number, to_figure
 from lungapp.ui.words import percent
-from train.card import PREDICTIONS, ROOT
-from train.data import PARTS, SIMILAR, Entry, read_manifest, read_split
-from train.ensemble import mean_run
+from train.calibrate import rules_of
+from train.card import ROOT
+from train.data import SIMILAR, Entry, read_manifest
+from train.ensemble import mean_folds
+from train.folds import FOLDS, SHIPPED, fold_parts
 from train.model_index import front_matter
-from train.predict import Predictions, read_predictions
+from train.predict import Predictions, read_folds
 from train.table import BASELINES
+from train.table import table as _table
 
 Card = dict[str, Any]
 
@@ -46,29 +48,24 @@ GALLERY = 10
 UNKNOWN = "not measured"
 
 COLUMNS = {
-    "Cross-validation: similar slices kept apart": ("crossval", "grouped"),
-    "Cross-validation: random split": ("crossval", "image_level"),
-    "Shipped weights: similar slices kept apart": ("metrics", "grouped"),
-    "The recipe for random splits": ("metrics", "image_level"),
+    "Similar slices kept apart": ("grouped",),
+    "Random split": ("image_level",),
+    "The shipped weights on their own held-out slices": ("grouped", "shipped_fold"),
 }
-"""The columns of a model's figures, and where its card has them."""
+"""The columns of a model's figures, and where under ``metrics`` its card has them."""
 
 ABOUT = {
-    "basic_cnn": """Three convolutions with max pooling and dropout, and one dense layer that reads the last feature
-maps place by place. It is the small, plain reference that the others have to beat.""",
-    "resnet50": """The standard network of fifty layers (He et al. 2015), fed the grey slice three times over.""",
-    "advanced_cnn": """Seven convolutions in five stages with batch normalisation. Its head also holds finer classes,
-learnt from groups of similar training slices and summed up for each label (`train/group_head.py`). They help with
-slices like those it learnt from; what they are worth elsewhere stands in [docs/trials.md](../docs/trials.md).""",
-    ENSEMBLE: """The mean of the calibrated probabilities of the other models. They were trained on the same slices, so
-they share blind spots: where they agree, they can be wrong together. It has no weights of its own and is judged like a
-model.""",
+    "basic_cnn": """Three convolutions. The first two were taught to say what an ImageNet network says of chest slices;
+the third and what follows were taught here. It is the small, plain reference that the others have to beat.""",
+    "resnet50": """The standard network of fifty layers (He et al. 2015), fed the grey slice three times over, taught to
+say what an ImageNet network says of chest slices. What follows its last layer was taught here.""",
+    "advanced_cnn": """The first five stages of EfficientNet-Lite0 (Tan and Le 2019) with their ImageNet weights, which
+stay as they are. What follows was taught here.""",
+    ENSEMBLE: """The mean of the calibrated probabilities of the other models. They know pictures from the same network
+and were taught with the same slices, so they share blind spots: where they agree, they can be wrong together. It has no
+weights of its own and is judged like a model.""",
 }
 """What each one is and what to mind about it."""
-
-TAUGHT = """It did not start from weights pretrained on other pictures, which could not be had where it was made, but as
-the model {teacher}, trained on the same slices (`train/net2net.py`). It is therefore no independent second opinion:
-what misleads the one is likely to mislead the other."""
 
 HEAD = """# Model cards
 
@@ -84,9 +81,11 @@ decision about a patient.**
 
 {glance}
 
-The two baselines see no lesion. The nearest neighbour looks up the most similar training slice: it shows how much a
-split rewards memory. The grey statistics know only noise and brightness: they show how much the scanner's settings give
-away. Only what a model does better than both, with similar slices kept apart, can be about lesions.
+The baselines were never shown where a lesion is. The nearest neighbour looks up the most similar training slice: it
+shows how much a split rewards memory. The grey statistics know only noise and brightness: they show how much the
+scanner's settings give away. The third fits a logistic regression to ImageNet features of the cavity. Only what a model
+does better than all three, with similar slices kept apart, can be about lesions; what it does on patients from
+elsewhere says more.
 
 ## What holds for all of them
 
@@ -120,7 +119,7 @@ case, whether they agreed, and whether tissue confirmed it is not published. The
 malignant case need not show a lesion. No patient, age, sex, finding or outline is given with a slice.
 
 Before a model sees a slice, it is brought to the dataset's grey window (centre {centre:.0f} HU, width {width:.0f} HU),
-everything outside the body is removed, and the body is cropped and letterboxed to {size} x {size} pixels.
+everything outside the thoracic cavity is removed, and the cavity is cropped and letterboxed to {size} x {size} pixels.
 
 ### How they were trained and tested
 
@@ -133,12 +132,14 @@ proof of a patient, and slices of one patient that look different can lie in two
 - **Random split** (`image_level`): slices are drawn one by one, as in most publications. A model is then tested on near
   copies of what it learnt from, and the figures say how well it remembers.
 
-The shipped weights learnt from the training part of one grouped split, which divides the data like this:
+Either way the slices are divided into {folds} folds, and each is held out once and scored by weights that learnt from
+the others. Backbones, which know pictures, are frozen; what stands behind them is taught by the labels of the cases and
+by lesions drawn into slices, which show it *where*. The shipped weights are those of the first grouped fold:
 
 {parts}
 
-The test part is small: count its groups, not its slices. Recipes stand in `train/recipes.py`. Which test slices were
-looked at while they were chosen stands in [docs/trials.md](../docs/trials.md); those figures are somewhat optimistic.
+Their own held-out part is small: count its groups, not its slices. Recipes stand in `train/recipes.py`. What was looked
+at while they were chosen stands in [docs/trials.md](../docs/trials.md); the figures are somewhat optimistic.
 
 ### How to read the figures
 
@@ -146,12 +147,11 @@ Brackets hold 95 % bootstrap intervals, over groups where similar slices are kep
 *Balanced accuracy* is the mean of the three classes' recall; blind guessing gives a third. *AUC for malignant* is the
 chance that a malignant slice scores higher than another one; blind guessing gives a half. *Calibration error* is the
 mean gap between the probability given and the share that was right; the *Brier score* is the squared error of the
-probabilities; *log loss* punishes sure errors hardest. Of these three lower is better.
+probabilities. Of these two lower is better.
 
-*Cross-validation* holds every slice out once. It judges a recipe, with weights trained anew for every fold, perhaps on
-smaller pictures, and is the steadier figure. *Shipped weights* are those that answer on the page, judged once on their
-few test groups. *The recipe for random splits* is another one, which takes no
-shortcut away, and its weights are not shipped.
+Figures are over all held-out slices. They judge a recipe, with weights taught anew for every fold; those of the shipped
+weights alone are of few groups. The random split has a recipe of its own, which rewards memory, and its weights are not
+shipped.
 
 ### Factors
 
@@ -159,20 +159,19 @@ Neither age, sex, ethnicity, smoking, dose, contrast nor stage is published with
 down by them and fairness is unknown. What can be told apart is the class, the group (*Where it fails*) and what is done
 to the picture (*What it leans on*).
 
-### Calibration, operating points and abstention
+### Calibration and answer sets
 
-All three were set on validation slices and then held against the test slices. The *temperature* divides a network's
-outputs so that its probabilities come nearer to how often it is right; it never changes which class comes first. An
-*operating point* is the probability from which a slice would be called malignant to reach a wished sensitivity or
-specificity. An answer is *uncertain* below the model's threshold. What was promised on validation need not hold on
-other groups; the tables show how well it did.
+The *temperature* divides a network's outputs so that its probabilities come nearer to how often it is right; it never
+changes which class comes first. Below its *threshold* a class is excluded; what is left is the answer set. An answer is
+*uncertain* while more than one class is left. Both come from held-out slices of all folds; how well they do is measured
+on each fold with the temperature and the thresholds of the others.
 
 ### Limits
 
 - One country, one vendor, {patients} patients, {benign} of them benign: what is said of *benign* rests on a handful.
 - The classes differ in noise and grey, so a model can score well without seeing a lesion. Each card says how far it
   does.
-- No external test set, no reading by radiologists to compare with, no figure per patient, no study of clinical use.
+- A handful of patients from elsewhere, no reading by radiologists to compare with, no study of clinical use.
 - Two labels occur within one scan of the dataset (docs/trials.md); the files were kept as published.
 - Sure errors happen: a high probability is no proof.
 
@@ -209,29 +208,26 @@ class Source:
 
     cards: dict[str, Card]
     weights: Path
-    results: Path
+    results: Path | None
 
     def tested(self, name: str) -> tuple[Predictions, float] | None:
-        """What the shipped weights said of their grouped test slices, and their temperature; None where not kept."""
-        card = self.cards[name]
-        runs = [
-            self.results / "grouped" / f"{member}-seed{find(self.cards, member, 'data', 'seed')}"
-            for member in card.get("members", [name])
-        ]
-        if not all((run / "test.csv").is_file() for run in runs):
+        """What was said of the shipped fold's held-out slices, and the temperature by the others; None if not kept."""
+        members = self.cards[name].get("members")
+        folds = (
+            mean_folds(list(members), "grouped", self.results) if members else read_folds(name, "grouped", self.results)
+        )
+        if not folds:
             return None
-        if "members" in card:
-            return mean_run(runs)[1], 1.0
-        return read_predictions(runs[0] / "test.csv"), ModelCard(card).temperature
+        return folds[SHIPPED], 1.0 if members else rules_of(folds)[SHIPPED]["temperature"]
 
 
-def render(weights: Path = WEIGHTS, results: Path = PREDICTIONS) -> str:
+def render(weights: Path = WEIGHTS, results: Path | None = None) -> str:
     """The page as Markdown.
 
     Parameters
     ----------
     weights : folder of the cards, ``<name>.json``; the ensemble's may be absent.
-    results : folder of ``grouped/<model>-seed<N>/{validation,test}.csv``, ``baselines.json`` and ``crossval.json``.
+    results : folder of ``<protocol>/fold<K>/<model>/test.csv``; the committed one where None.
 
     What is absent is said to be not measured. Raises `WeightsMismatch` where a card is damaged or of another model.
     """
@@ -269,62 +265,60 @@ def _head(titles: dict[str, str], source: Source) -> str:
         width=MODEL_WINDOW.width,
         size=MODELS[0].size,
         parts=_parts(distinct),
+        folds=FOLDS,
         licence=licence,
         first=first,
     )
 
 
 def _glance(titles: dict[str, str], source: Source) -> str:
-    """Models and baselines in two figures: of the cross-validation where there is one, else of a single split."""
-    crossed = any("crossval" in card for card in source.cards.values())
-    key, file = ("crossval", "crossval.json") if crossed else ("metrics", "baselines.json")
-    path = source.results / file
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    measured = {title: find(source.cards, name, key) for name, title in titles.items()}
-    measured |= {title: find(kept.get("results", kept), name) for name, title in BASELINES.items()}
+    """Models and baselines in two figures."""
+    measured = {title: find(source.cards, name, "metrics") for name, title in titles.items()}
+    beside = next((card["baselines"] for card in source.cards.values() if card.get("baselines")), {})
+    measured |= {title: beside.get(name) for name, title in BASELINES.items()}
     shown = ("balanced_accuracy", "auc_malignant")
     heads = ["", *(f"{METRICS[metric]}: {PROTOCOLS[p][0].lower()}" for p in PROTOCOLS for metric in shown)]
     rows = [
         [title, *(_figure(find(found, protocol, metric), metric) for protocol in PROTOCOLS for metric in shown)]
         for title, found in measured.items()
     ]
-    said = "By cross-validation" if crossed else "On single splits (cross-validation: not measured)"
-    return f"{said}, with 95 % intervals:\n\n{_table(heads, rows)}"
+    return f"By cross-validation, with 95 % intervals:\n\n{_table(heads, rows)}"
 
 
 def _parts(distinct: list[Entry]) -> str:
-    part_of = read_split("grouped")
+    part_of = fold_parts(distinct, "grouped", SHIPPED)
     rows = []
-    for part in PARTS:
+    for part, title in (("train", "Learnt from"), ("test", "Held out")):
         cells = []
         for label in LABELS:
             chosen = [entry.group for entry in distinct if entry.label == label and part_of[entry.file] == part]
             cells.append(f"{len(chosen)} slices in {_count(len(set(chosen)), 'group')}")
-        rows.append([part.capitalize(), *cells])
+        rows.append([title, *cells])
     return _table(["Part", *(label.capitalize() for label in LABELS)], rows)
 
 
 def _section(name: str, title: str, source: Source) -> str:
     lines = [f"## {title}", ABOUT[name]]
     card = source.cards.get(name)
-    if card and "teacher" in card:
-        lines.append(TAUGHT.format(teacher=f"`{card['teacher']['model']}`"))
     if card is None:
         return "\n\n".join([*lines, f"All its figures: {UNKNOWN}. There is no `{name}.json` in this folder."])
     lines += [_facts(card, source), "### Figures", _figures(card)]
-    lines += ["### Its probabilities: calibration, operating points, abstention", _calibration(card)]
+    lines += ["### Its probabilities and answer sets", _calibration(card)]
+    lines += ["### On patients from elsewhere", _elsewhere(card)]
     lines += ["### What it leans on: the shortcut audit", _audit(card)]
     lines += ["### Where it fails", _failures(card, source.tested(name))]
     return "\n\n".join(lines)
 
 
 def _facts(card: Card, source: Source) -> str:
-    data, start = card.get("data", {}), card.get("pretraining")
+    data = card.get("data", {})
     weights = source.weights / f"{card['name']}.safetensors"
     facts = {
         "Parameters": f"{card['parameters']:,}" if is_number(card.get("parameters")) else None,
-        "Started from": find(card, "teacher", "model") or ("random weights" if start == "none" else start),
-        "Trained on": f"{data['protocol']} split, seed {data['seed']}" if {"protocol", "seed"} <= data.keys() else None,
+        "Pretraining": card.get("pretraining"),
+        "Taught with": f"all {data['protocol']} folds but {data['fold']}"
+        if {"protocol", "fold"} <= data.keys()
+        else None,
         "Members": ", ".join(f"`{name}` ({digest[:12]}…)" for name, digest in card.get("members", {}).items()),
         "Weights": f"`{weights.name}`, SHA-256 `{card['weights_sha256']}`" if "weights_sha256" in card else None,
         "Manifest": f"SHA-256 `{data['manifest_sha256']}`" if "manifest_sha256" in data else None,
@@ -334,46 +328,17 @@ def _facts(card: Card, source: Source) -> str:
 
 
 def _figures(card: Card) -> str:
-    """All figures under both protocols, and which classes are confused where similar slices are kept apart."""
-    rows = [
-        [name, *(_figure(find(card, key, protocol, metric), metric) for key, protocol in COLUMNS.values())]
-        for metric, name in METRICS.items()
-    ]
-    counts = [find(card, key, protocol, "n") for key, protocol in COLUMNS.values()]
+    """All figures, and which classes are confused where similar slices are kept apart."""
+    found = [find(card, "metrics", *keys) for keys in COLUMNS.values()]
+    rows = [[name, *(_figure(find(entry, metric), metric) for entry in found)] for metric, name in METRICS.items()]
+    counts = [find(entry, "n") for entry in found]
     rows.insert(0, ["Tested slices", *(f"{count:,}" if is_number(count) else UNKNOWN for count in counts)])
     pieces = [_table(["", *COLUMNS], rows)]
-    if "crossval" in card:
-        said = _settings(find(card, "crossval", "settings") or {}, card["name"])
-        pieces.append(f"Cross-validation: {said or 'settings not stated'}.{_link('crossval', ' Fold by fold: ')}")
-    else:
-        pieces.append(f"Cross-validation: {UNKNOWN}.")
-    return "\n\n".join([*pieces, *_confusion(card)])
-
-
-def _confusion(card: Card) -> list[str]:
-    for column, (key, protocol) in COLUMNS.items():
-        matrix = find(card, key, protocol, "confusion_matrix")
-        if matrix and protocol == "grouped":
-            rows = [[f"True {label}", *map(str, counts)] for label, counts in zip(card["labels"], matrix, strict=True)]
-            heads = ["", *(f"Called {label}" for label in card["labels"])]
-            return [f"Which classes are confused, in slices ({column}):\n\n{_table(heads, rows)}"]
-    return []
-
-
-def _settings(settings: Card, name: str) -> str:
-    """Settings of the cross-validation in words; those that differ by model are nested under its name."""
-    own: Card = {}
-    for key, value in settings.items():
-        found = value.get(name) if isinstance(value, dict) else value
-        own |= found if isinstance(found, dict) else {key: found}
-    words = {
-        "folds": "{} folds",
-        "size": "pictures of {0} x {0} pixels",
-        "epochs": "{} epochs",
-        "pretrained": "pretraining {}",
-    }
-    shown = {key: value for key, value in own.items() if isinstance(value, str | int | float)}
-    return ", ".join(words.get(key, f"{key.replace('_', ' ')} {{}}").format(value) for key, value in shown.items())
+    if matrix := find(card, "metrics", "grouped", "confusion_matrix"):
+        rows = [[f"True {label}", *map(str, counts)] for label, counts in zip(card["labels"], matrix, strict=True)]
+        heads = ["", *(f"Called {label}" for label in card["labels"])]
+        pieces.append(f"Which classes are confused, in slices (similar slices kept apart):\n\n{_table(heads, rows)}")
+    return "\n\n".join([*pieces, *filter(None, [_link("crossval", "Fold by fold: ")])])
 
 
 def _calibration(card: Card) -> str:
@@ -386,6 +351,8 @@ def _calibration(card: Card) -> str:
     ]
     if card["name"] != ENSEMBLE:
         pieces.insert(0, f"Temperature: {calibration.temperature:.2f}.")
+    if coverage := find(card, "calibration", "coverage"):
+        pieces.append(_covered(coverage))
     rows = [
         [DECISION_WORDS[band.decision], f"{percent(band.low)} to {percent(band.high)}", f"{band.slices:,}",
          f"{band.groups:,}", f"{percent(band.right)} ({' to '.join(map(percent, band.interval))})"]
@@ -396,39 +363,54 @@ def _calibration(card: Card) -> str:
     return "\n\n".join(pieces)
 
 
+def _covered(coverage: Card) -> str:
+    """How often answer sets held the true class, and how often they decided, on folds by the others' thresholds."""
+    by_class = ", ".join(f"{label} {_figure(entry, '')}" for label, entry in coverage.get("by_class", {}).items())
+    sets = find(coverage, "classes", "value")
+    return (
+        f"Held against each fold: the answer set held the true class of {_figure(coverage.get('covered'), '')} of the "
+        f"slices ({by_class}) with {f'{sets:.2f}' if is_number(sets) else UNKNOWN} classes on average. "
+        f"{_figure(coverage.get('decided'), '')} were decided malignant or not malignant, of these "
+        f"{_figure(coverage.get('right'), '')} rightly."
+    )
+
+
+def _elsewhere(card: Card) -> str:
+    """A row a patient on whom nothing was learnt."""
+    rows = [
+        [str(each["patient"]), f"{each['slices']}, {each['lesion_slices']}", f"{each['auc']:.2f}",
+         f"{each['map_hits']} of {each['lesion_slices']}" if "map_hits" in each else "-", f"{each['top_five']} of 5"]
+        for each in find(card, "metrics", "elsewhere") or []
+    ]  # fmt: skip
+    if not rows:
+        return f"Scans from other hospitals: {UNKNOWN}."
+    heads = ["Patient", "Slices, with a lesion", "AUC within the patient", "Map's maximum at the lesion",
+             "Lesions among the five most suspicious"]  # fmt: skip
+    return f"Whole scans from other hospitals, lesions marked by readers; 0.5 is chance.\n\n{_table(heads, rows)}"
+
+
 def _audit(card: Card) -> str:
     audit = card.get("audit")
     if not audit or "conditions" not in audit:
         return f"What it leans on: {UNKNOWN}. The card has no audit."
     pieces = ["\n".join(f"- {sentence}" for sentence in audit["words"])] if audit.get("words") else []
-    stages = {"before": find(audit, "before", "conditions"), "now": audit["conditions"]}
-    stages = {name: found for name, found in stages.items() if found}
     shown = ("auc_malignant", "balanced_accuracy")
     known = {code for names in CONDITIONS.values() for code in names}
     others = {code: code.replace("_", " ").capitalize() for code in audit["conditions"] if code not in known}
     rows = []
     for group, names in {**CONDITIONS, "Others": others}.items():
         measured = {code: name for code, name in names.items() if code in audit["conditions"]}
-        rows += [[f"*{group}*", *[""] * len(stages) * len(shown)]] if measured else []
+        rows += [[f"*{group}*", *[""] * len(shown)]] if measured else []
         for code, name in measured.items():
-            cells = (_figure(find(found, code, metric), metric) for metric in shown for found in stages.values())
-            rows.append([name, *cells])
-    when = {"before": ", before", "now": ", now" if "before" in stages else ""}
-    heads = ["What the model was shown", *(f"{METRICS[metric]}{when[stage]}" for metric in shown for stage in stages)]
+            rows.append([name, *(_figure(find(audit["conditions"], code, metric), metric) for metric in shown)])
+    heads = ["What the model was shown", *(METRICS[metric] for metric in shown)]
     slices = f" on {audit['slices']:,} held-out slices" if is_number(audit.get("slices")) else ""
-    before = (
-        " *Before*: the weights before training was changed to lean less on shortcuts." if "before" in stages else ""
-    )
-    pieces.append(f"Measured{slices}.{before}{_link('audit', ' In pictures: ')}\n\n{_table(heads, rows)}")
-    inside = audit.get("attention_inside_lungs") or {}
-    if inside:
-        shares = ", ".join(f"{percent(share)} for {label}" for label, share in inside.items() if is_number(share))
-        pieces.append(f"Share of the Grad-CAM map that lies inside the lungs: {shares}.")
+    pieces.append(f"Measured{slices}.{_link('audit', ' In pictures: ')}\n\n{_table(heads, rows)}")
     return "\n\n".join(pieces)
 
 
 def _failures(card: Card, tested: tuple[Predictions, float] | None) -> str:
-    """A gallery in words: which groups of grouped test slices go wrong, and how surely."""
+    """A gallery in words: which groups of the shipped fold's held-out slices go wrong, and how surely."""
     if tested is None:
         return f"Errors one by one: {UNKNOWN}. The predictions were not kept."
     test, temperature = tested
@@ -436,8 +418,8 @@ def _failures(card: Card, tested: tuple[Predictions, float] | None) -> str:
     called, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = called != test.labels
     if not wrong.any():
-        return f"It was right on all {len(wrong)} grouped test slices."
-    said = f"Of {len(wrong)} grouped test slices {wrong.sum()} were named wrongly. "
+        return f"It was right on all {len(wrong)} held-out slices of the shipped weights."
+    said = f"Of the shipped weights' {len(wrong)} held-out slices {wrong.sum()} were named wrongly. "
     said += "Similar slices tend to go wrong together."
     by_class = [
         [LABELS[label].capitalize(), *_errors_of_class(test, called, wrong, label)] for label in np.unique(test.labels)
@@ -489,11 +471,6 @@ def _count(number: int, thing: str) -> str:
 
 def _link(page: str, words: str) -> str:
     return f"{words}[docs/{page}.md](../docs/{page}.md)." if (ROOT / "docs" / f"{page}.md").is_file() else ""
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from train.predict import read_folds
 
 
 def publish(spec: ModelSpec, runs: Path = RUNS, folder: Path = WEIGHTS, results: Path | None = None) -> bool:
-    """Ship what ``runs`` hold of ``spec``, with a card; where a grouped fold is missing write nothing and return False."""
+    """Ship what ``runs`` hold of ``spec``, with a card; where a grouped fold is missing write nothing, return False."""
     if not read_folds(spec.name, "grouped", results):
         return False
     taught = runs / "grouped" / f"fold{SHIPPED}" / spec.name / "weights.safetensors"

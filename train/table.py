@@ -74,9 +74,9 @@ def render_page(folder: Path = WEIGHTS) -> str:
         "# Cross-validation",
         f"Rendered from the cards by `python -m train.evaluate --write`; nothing is typed by hand. Every slice is held "
         f"out once in {FOLDS} folds. Figures are over all held-out slices, with 95 % intervals from 1,000 bootstrap "
-        "resamples over similarity groups or, under the random split, over slices; below each stand the folds' own. The "
-        "shipped weights are those of the first fold with similar slices kept together; what they say of that fold's "
-        "held-out slices stands in the last table.",
+        "resamples over similarity groups or, under the random split, over slices; below each stand the folds' own. "
+        "The shipped weights are those of the first fold with similar slices kept together; what they say of that "
+        "fold's held-out slices stands in the last table.",
     ]
     for protocol, title in PROTOCOLS.items():
         rows = [

@@ -12,7 +12,6 @@ from lungapp.ui.figures import DECIMAL, find, to_figure
 from lungapp.ui.language import say, say_html
 from lungapp.ui.tables import card as box
 from lungapp.ui.tables import figure_cell, row, table
-from lungapp.ui.words import percent
 
 METRIC = "auc_malignant"
 
@@ -24,13 +23,8 @@ GROUPS = {
         "clean": mark("The slice as it is"),
         "lungs_only": mark("Only the lungs"),
         "noise_equalised": mark("Noise made the same in all classes"),
-        "lungs_only_noise_equalised": mark("Only the lungs, noise made the same"),
     },
-    mark("Lungs hidden: should be near chance"): {
-        "lungs_masked_out": mark("Lungs filled with plain grey"),
-        "border_only": mark("Only a band at the body's edge"),
-        "noise_only": mark("Only the noise"),
-    },
+    mark("No lesion in sight: should be near chance"): {"noise_only": mark("Only the noise")},
     mark("Picture altered: should stay high"): {
         "window_wide": mark("Wider grey window"),
         "window_narrow": mark("Narrower grey window"),
@@ -38,8 +32,7 @@ GROUPS = {
         "noise": mark("Noise added"),
         "rotation": mark("Rotated"),
         "flip": mark("Mirrored"),
-        "jpeg_50": mark("JPEG, medium quality"),
-        "jpeg_20": mark("JPEG, low quality"),
+        "jpeg": mark("JPEG, medium quality"),
     },
 }
 """Conditions of the audit in the order of the chart, by what one hopes for."""
@@ -59,24 +52,21 @@ def audit_section(title: str, card: dict[str, Any]) -> str:
     conditions = find(card, "audit", "conditions")
     if not isinstance(conditions, dict):
         return ""
-    old = find(card, "audit", "before", "conditions")
-    before = old if isinstance(old, dict) else {}
-    groups = {name: _dots(members, conditions, before) for name, members in _groups(conditions).items()}
+    groups = {name: _dots(members, conditions) for name, members in _groups(conditions).items()}
     groups = {name: dots for name, dots in groups.items() if dots}
     if not groups:
         return ""
     shown = {say(name): dots for name, dots in groups.items()}
     chart = draw_dots(_words(title, shown), shown, say("AUC for malignant"), CHANCE)
-    said = _sentences(card) + _attention(card)
     return box(
         say_html("What it leans on"),
-        f'<div class="la-two"><div>{chart}</div><div>{said}</div></div>{_details(conditions, before)}',
-        _note(card, groups),
+        f'<div class="la-two"><div>{chart}</div><div>{_sentences(card)}</div></div>{_details(conditions)}',
+        _note(card),
         "la-wide",
     )
 
 
-def _note(card: dict[str, Any], groups: dict[str, list[Dot]]) -> str:
+def _note(card: dict[str, Any]) -> str:
     slices = find(card, "audit", "slices")
     first = say_html(
         "How well malignant slices are told from the rest when the picture is changed; the dotted line is chance."
@@ -91,10 +81,7 @@ def _note(card: dict[str, Any], groups: dict[str, list[Dot]]) -> str:
         "With parts hidden, a high figure shows that the model can do with what is left. A low one proves less, "
         "because such pictures are unlike those it learnt from."
     )
-    text = f"{first} {second}"
-    if any(dot.before is not None for dots in groups.values() for dot in dots):
-        text += f" {say_html('Hollow: the weights before training was changed to lean less on shortcuts.')}"
-    return text
+    return f"{first} {second}"
 
 
 def _groups(conditions: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -103,24 +90,18 @@ def _groups(conditions: dict[str, Any]) -> dict[str, dict[str, str]]:
     return {**GROUPS, OTHERS: others}
 
 
-def _dots(members: dict[str, str], conditions: dict[str, Any], before: dict[str, Any]) -> list[Dot]:
+def _dots(members: dict[str, str], conditions: dict[str, Any]) -> list[Dot]:
     dots = []
     for code, name in members.items():
-        figure, old = to_figure(find(conditions, code, METRIC)), to_figure(find(before, code, METRIC))
-        if figure:
-            dots.append(Dot(say(name), figure.value, figure.show(METRIC in DECIMAL), old.value if old else None))
+        if figure := to_figure(find(conditions, code, METRIC)):
+            dots.append(Dot(say(name), figure.value, figure.show(METRIC in DECIMAL)))
     return dots
 
 
 def _words(title: str, groups: dict[str, list[Dot]]) -> str:
     parts = []
     for name, dots in groups.items():
-        rows = (
-            f"{dot.name} {dot.shown}"
-            if dot.before is None
-            else say("{name} {now}, before {before:.3f}", name=dot.name, now=dot.shown, before=dot.before)
-            for dot in dots
-        )
+        rows = (f"{dot.name} {dot.shown}" for dot in dots)
         parts.append(say("{name}: {said}", name=name, said=f"{say('; ').join(rows)}."))
     return f"{say('AUC of {model} for malignant under changes of the picture.', model=title)} {' '.join(parts)}"
 
@@ -137,29 +118,14 @@ def _sentence(english: str) -> str:
     return f"<li>{say_html(known)}</li>" if isinstance(known, Text) else f'<li lang="en">{escape(known)}</li>'
 
 
-def _attention(card: dict[str, Any]) -> str:
-    shares = find(card, "audit", "attention_inside_lungs")
-    figures = {name: to_figure(share) for name, share in shares.items()} if isinstance(shares, dict) else {}
-    said = [
-        say("{share} for {label}", share=percent(figure.value), label=str(name))
-        for name, figure in figures.items()
-        if figure
-    ]
-    if not said:
-        return ""
-    told = say_html("Share of the model's attention that lies inside the lungs: {shares}.", shares=say(", ").join(said))
-    return f"<p>{told}</p>"
-
-
-def _details(conditions: dict[str, Any], before: dict[str, Any]) -> str:
+def _details(conditions: dict[str, Any]) -> str:
     names = {code: name for members in _groups(conditions).values() for code, name in members.items()}
     rows = []
     for code, name in names.items():
         if code in conditions:
             figures = [(to_figure(find(conditions, code, metric)), metric) for metric in COLUMNS]
-            figures += [(to_figure(find(before, code, METRIC)), METRIC)] if before else []
             rows.append(row(say_html(name), [figure_cell(*figure) for figure in figures]))
-    heads = [*map(say_html, COLUMNS.values()), *([say_html("AUC for malignant, before")] if before else [])]
+    heads = [say_html(name) for name in COLUMNS.values()]
     caption = say_html("Figures of the audit by change of the picture")
     figures_table = (
         f'<div class="la-scroll" tabindex="0" role="region" aria-label="{caption}">{table(heads, rows, caption)}</div>'

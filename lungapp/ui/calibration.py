@@ -13,7 +13,7 @@ from lungapp.ui.charts import Line, draw_lines
 from lungapp.ui.figures import DECIMAL, PROTOCOLS, Figure, find, is_number, to_figure
 from lungapp.ui.language import say, say_html
 from lungapp.ui.tables import card as box
-from lungapp.ui.tables import facts, row, table
+from lungapp.ui.tables import facts, figure_cell, row, table
 from lungapp.ui.words import capital, percent
 
 Card = dict[str, Any]
@@ -23,8 +23,8 @@ LARGEST = 160
 
 
 def reliability_section(title: str, card: Card) -> str:
-    """The reliability diagram, by cross-validation."""
-    found = {name: find(card, "crossval", protocol) for protocol, (name, _) in PROTOCOLS.items()}
+    """The reliability diagram."""
+    found = {name: find(card, "metrics", protocol) for protocol, (name, _) in PROTOCOLS.items()}
     bins = {name: _bins(entry) for name, entry in found.items() if _bins(entry)}
     if not bins:
         return ""
@@ -45,7 +45,7 @@ def reliability_section(title: str, card: Card) -> str:
     words = say("Reliability of {model}. {lines}.", model=title, lines=said)
     chart = draw_lines(words, lines, say("Probability it gave"), say("Share right"), unit=True)
     note = say_html(
-        "By cross-validation. A model whose probabilities hold lies on the dotted line; below it is too sure of "
+        "A model whose probabilities hold lies on the dotted line; below it is too sure of "
         "itself. Larger marks stand for more slices."
     )
     return box(say_html("Do its probabilities hold?"), chart, note)
@@ -72,7 +72,23 @@ def calibration_section(card: Card) -> str:
     }
     if card["name"] != ENSEMBLE:
         excluded[say_html("Temperature")] = f"{calibration.temperature:.2f}"
-    return box(say_html("What its answers promise"), facts(excluded) + _evidence(calibration), note)
+    return box(say_html("What its answers promise"), facts(excluded) + _coverage(card) + _evidence(calibration), note)
+
+
+COVERAGE = {
+    "covered": mark("Answers that held the true class"),
+    "decided": mark("Answers that decided malignant or not malignant"),
+    "right": mark("Of these decisions, right"),
+}
+
+
+def _coverage(card: Card) -> str:
+    """How often answer sets held the true class and came to a decision, on slices that set none of their thresholds."""
+    figures = {name: to_figure(find(card, "calibration", "coverage", key)) for key, name in COVERAGE.items()}
+    rows = [row(say_html(name), [figure_cell(figure, "")]) for name, figure in figures.items() if figure]
+    return (
+        table([say_html("Share, with its 95 % interval")], rows, say_html("What came of that promise")) if rows else ""
+    )
 
 
 HELD = {

@@ -75,46 +75,34 @@ class Line:
 
 @dataclass(frozen=True)
 class Dot:
-    """A row of a dot chart: its value, and what it was before, where that is known."""
+    """A row of a dot chart."""
 
     name: str
     value: float
     shown: str
-    before: float | None = None
 
 
-def draw_lines(
-    words: str, lines: Sequence[Line], x_label: str, y_label: str, unit: bool = False, breaks: Sequence[float] = ()
-) -> str:
-    """A line chart as SVG.
+def draw_lines(words: str, lines: Sequence[Line], x_label: str, y_label: str) -> str:
+    """A line chart of shares as SVG: both axes run from 0 to 1, with the diagonal drawn.
 
-    Parameters
-    ----------
-    words : the chart's result, for readers who do not see it; plain text.
-    unit : whether both axes are shares; they then run from 0 to 1, with the diagonal drawn.
-    breaks : places along x marked by a dotted line.
+    ``words`` is the chart's result, for readers who do not see it; plain text.
     """
 
     def fill(figure: Figure) -> None:
         axes = figure.subplots()
-        if unit:
-            axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-            axes.set_aspect("equal")
-            axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=":")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.set_aspect("equal")
+        axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=":")
         for line in lines:
             _add(axes, line)
-        for place in breaks:
-            axes.axvline(place, color=MUTED, linewidth=1, linestyle=":")
         axes.set(xlabel=x_label, ylabel=y_label)
-        if not unit:
-            tick_whole(axes)
         axes.grid(linewidth=0.6)
         if len(lines) > 1:
             figure.legend(
                 loc="outside upper left", ncols=len(lines), handlelength=2.2, columnspacing=1.0, fontsize=10.5
             )
 
-    return draw(fill, WIDTH if unit else 3.1, words)
+    return draw(fill, WIDTH, words)
 
 
 def draw_dots(words: str, groups: Mapping[str, Sequence[Dot]], x_label: str, chance: float) -> str:
@@ -123,8 +111,7 @@ def draw_dots(words: str, groups: Mapping[str, Sequence[Dot]], x_label: str, cha
     Names stand above their row instead of beside it: on a phone there is no room beside.
     """
     dots = [dot for members in groups.values() for dot in members]
-    values = [value for dot in dots for value in (dot.value, dot.before) if value is not None]
-    low = max(0.0, min([chance, *values]) - 0.05)
+    low = max(0.0, min([chance, *(dot.value for dot in dots)]) - 0.05)
 
     def fill(figure: Figure) -> None:
         axes = figure.subplots()
@@ -165,9 +152,6 @@ def _add_dot(axes: Axes, dot: Dot, low: float, place: float) -> None:
     axes.text(1.0, place, dot.shown, va="center", ha="right", bbox=ground)
     below = place + 0.6
     axes.plot((low, 1.0), (below, below), color=FAINT, linewidth=1.2, zorder=1)
-    if dot.before is not None:
-        axes.plot((dot.before, dot.value), (below, below), color=SECOND, linewidth=1.5, zorder=2)
-        axes.scatter([dot.before], [below], s=42, facecolor=GROUND, edgecolor=SECOND, linewidth=1.5, zorder=3)
     axes.scatter([dot.value], [below], s=42, color=FIRST, zorder=4, clip_on=False)
 
 

@@ -21,21 +21,6 @@ PROTOCOLS = {
     ),
 }
 
-SOURCES = {
-    "crossval": (
-        mark("Cross-validation"),
-        mark("Every slice is tested once, by weights that did not learn from it."),
-    ),
-    "metrics": (
-        mark("Single split"),
-        mark(
-            "With similar slices kept apart, of the very weights this page uses. With a random split, of other "
-            "weights, made on random draws of the slices without the last stage of training."
-        ),
-    ),
-}
-"""Where a card has figures, the weightier first."""
-
 DECIMAL = ("auc_malignant", "ece", "brier", "nll")
 """Metrics that are customarily given as fractions, not as per cent."""
 
@@ -81,9 +66,9 @@ def find(card: dict[str, Any], *keys: str) -> Any:
     return value
 
 
-def read_figure(card: dict[str, Any], protocol: str, metric: str, source: str = "metrics") -> Figure | None:
-    """One figure of a protocol under ``source``: ``metrics`` (a single split) or ``crossval``."""
-    return to_figure(find(card, source, protocol, metric))
+def read_figure(card: dict[str, Any], protocol: str, metric: str) -> Figure | None:
+    """One figure of a protocol."""
+    return to_figure(find(card, "metrics", protocol, metric))
 
 
 def to_figure(entry: Any) -> Figure | None:
