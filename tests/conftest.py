@@ -39,7 +39,7 @@ def thorax() -> Slice:
     return Slice(phantom("mass", seed=3, size=256), "HU")
 
 
-def write_toy(spec: ModelSpec, folder: Path) -> None:
+def write_toy(spec: ModelSpec, folder: Path, seed: int = 11) -> None:
     """Untrained weights of ``spec`` and a card that fits them."""
     import keras
 
@@ -48,7 +48,7 @@ def write_toy(spec: ModelSpec, folder: Path) -> None:
     from lungapp.weights_io import digest_of, write_weights
     from tests.fakes import make_calibration
 
-    keras.utils.set_random_seed(11)
+    keras.utils.set_random_seed(seed)
     path = folder / f"{spec.name}.safetensors"
     write_weights(build_model(spec), path)
     card = {

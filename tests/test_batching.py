@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from lungapp.anatomy import Anatomy
 from lungapp.batching import Batcher
 from lungapp.engine import Engine
 from lungapp.errors import Busy
@@ -208,7 +209,9 @@ def test_many_threads_get_their_own_answers_and_only_one_asks_at_a_time(pool, la
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 def test_a_batch_gives_what_each_gets_alone(toy_weights, thorax, spec):
     loaded = Engine(toy_weights)._model(spec)
-    pictures = [to_input(Slice(np.roll(thorax.pixels, shift, axis=1), "HU"), spec) for shift in range(0, 60, 10)]
+    pictures = [
+        to_input(Anatomy(Slice(np.roll(thorax.pixels, shift, axis=1), "HU")), spec) for shift in range(0, 60, 10)
+    ]
     alone = [loaded.run(picture) for picture in pictures]
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(loaded.run, pictures))

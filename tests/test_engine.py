@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from lungapp.anatomy import Anatomy
 from lungapp.cards import read_card, write_card
 from lungapp.engine import Engine
 from lungapp.errors import UnknownMethod, UnknownModel, UnknownTarget, WeightsMissing
@@ -35,7 +36,7 @@ def test_one_model(engine, thorax, spec):
     assert found.blank or found.values.max() == pytest.approx(1)
     assert found.values.min() >= 0
     assert found.inside_lungs is None or 0 <= found.inside_lungs <= 1
-    assert np.array_equal(analysis.model_input, to_input(thorax, spec)[..., 0])
+    assert np.array_equal(analysis.model_input, to_input(Anatomy(thorax), spec)[..., 0])
     assert analysis.timings_ms["total"] >= analysis.timings_ms["forward"] > 0
     assert analysis.ensemble is None
     assert analysis.agreement is None
@@ -55,6 +56,16 @@ def test_nothing_is_coloured_outside_what_the_model_was_given(engine, thorax, me
 def test_of_a_picture_without_a_body_all_is_given(engine):
     dark = Slice(np.full((64, 64), -1000.0), "HU")
     assert engine.analyse(dark, "basic_cnn", override=True).maps[0].region.all()
+
+
+def test_nothing_outside_the_cavity_changes_an_answer(engine, thorax):
+    """Fat, muscle, bone, table and air of another grey, where they leave the cavity as it is."""
+    anatomy = Anatomy(thorax)
+    others = thorax.pixels + np.where(anatomy.cavity, 0, np.where(anatomy.grey < 0.3, 15, 40))
+    changed = Slice(others, "HU")
+    assert np.array_equal(Anatomy(changed).cavity, anatomy.cavity)
+    first, second = (engine.analyse(item, "advanced_cnn", override=True) for item in (thorax, changed))
+    assert np.array_equal(first.prediction.probabilities, second.prediction.probabilities)
 
 
 @pytest.mark.parametrize("target", LABELS)

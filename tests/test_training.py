@@ -1,579 +1,410 @@
-"""Augmentation, recipes, and a whole training run on a made-up dataset."""
+"""Pictures drawn for training, heads taught on cached features, backbones filled and distilled: small and made up."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import tensorflow as tf
 
-from lungapp.errors import InvalidSetting, WeightsMismatch, WeightsMissing
-from lungapp.models import FINER, build_model, load_model
+from lungapp.anatomy import Anatomy
+from lungapp.errors import DatasetDamaged, InvalidSetting
+from lungapp.models import build_model
 from lungapp.preprocessing import to_input
-from lungapp.registry import LABELS, MODELS, get_spec
-from lungapp.weights_io import digest_of, read_weights, write_weights
-from tests.conftest import write_dataset
-from train import augment, baselines, card, fit, pipeline, publish, recipes
-from train.conditions import add_noise, lung_region, noise_level
-from train.data import build_manifest, split, write_manifest
-from train.evaluate import differences
-from train.fused import with_fused_normalisation
-from train.group_head import keep_largest_groups, with_group_head
-from train.history import read_history
-from train.net2net import grow
-from train.pipeline import sample_weights, training_batches, validation_batches
-from train.pretrained import load_backbone
-from train.recipes import Augmentation, Recipe, Stage, changed, recipe
+from lungapp.registry import LABELS, get_spec
+from train import backbone, crossval, features
+from train.data import PROTOCOLS, Entry, distinct_entries
+from train.features import Features
+from train.fit import LESION, Head, fit, weights_of_slices
+from train.folds import FOLDS, fold_parts, held_out, learnt_from
+from train.lesions import add_harmless, add_lesions
+from train.pictures import KINDS, MOVES, Crop, Picture, crop_of, crops_of, draw, drawn, training_pictures
+from train.predict import read_predictions
+from train.recipes import GROUPED, IMAGE_LEVEL, changed, recipe
+from train.style import vary_pose, vary_style
 
-HOW = Augmentation(equalised=0.5)
+TINY = replace(get_spec("advanced_cnn"), size=32)
+"""Maps of 2 x 2 places behind its backbone."""
 
 
-@given(seed=st.integers(0, 1000), size=st.integers(16, 64))
-@settings(max_examples=25, deadline=None)
-def test_augmented_inputs_stay_inputs(seed, size):
-    batch = np.random.default_rng(seed).uniform(0, 1, (3, size, size, 1)).astype(np.float32)
-    before = batch.copy()
-    changed = augment.augment(batch, HOW, 0.03, np.random.default_rng(seed))
-    assert changed.shape == batch.shape
-    assert changed.dtype == np.float32
-    assert changed.min() >= 0
-    assert changed.max() <= 1
-    assert np.array_equal(batch, before)
-    assert np.array_equal(changed, augment.augment(batch, HOW, 0.03, np.random.default_rng(seed)))
+@pytest.fixture(scope="module")
+def crop(thorax) -> Crop:
+    return crop_of(thorax, replace(TINY, size=64))
 
 
-def test_every_picture_is_changed_on_its_own(thorax):
-    picture = to_input(thorax, MODELS[0])
-    changed = augment.augment(np.stack([picture] * 4), HOW, 0.03, np.random.default_rng(0))
-    for index in range(3):
-        assert np.abs(changed[index] - changed[index + 1]).mean() > 0.01
+@pytest.fixture(scope="module")
+def grey(crop) -> np.ndarray:
+    return crop.grey.astype(np.float32)
 
 
-def test_jitter_leaves_the_outside_of_the_body_black(thorax):
-    picture = to_input(thorax, MODELS[0])[..., 0]
-    for equalised in (0.0, 1.0):
-        how = replace(HOW, equalised=equalised)
-        assert not augment.jitter_greys(picture, how, 0.05, np.random.default_rng(0))[picture == 0].any()
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_is_the_same_every_time_and_an_input(crop, kind):
+    first, again, other = (draw(Picture(5, kind, number), crop) for number in (1, 1, 2))
+    for one, same in zip(first, again, strict=True):
+        assert np.array_equal(one, same)
+        assert (one.shape, one.dtype) == ((64, 64), np.float32)
+        assert one.min() >= 0
+        assert one.max() <= 1
+    assert np.array_equal(first[0], other[0]) == (kind == "as served")
 
 
-def test_moving_stays_within_its_bounds():
-    """A spot in the middle moves by no more than the shift and the flip's half pixel."""
-    picture = np.zeros((101, 101), np.float32)
-    picture[48:53, 48:53] = 1
-    for seed in range(40):
-        moved = augment.move(picture, HOW, np.random.default_rng(seed))
-        rows, columns = np.nonzero(moved > 0.5)
-        assert abs(rows.mean() - 50) < 101 * HOW.zoom / 3 + 1
-        assert abs(columns.mean() - 50) < 101 * HOW.zoom / 3 + 1
+def test_a_picture_as_served_is_what_the_page_gives_a_model(crop, thorax):
+    served = to_input(Anatomy(thorax), replace(TINY, size=64))[..., 0]
+    assert np.allclose(draw(Picture(0, "as served"), crop)[0], served, atol=1e-3)  # crops are kept in 16 bit
 
 
-def made_part(labels, groups, size=8):
-    labels, groups = np.array(labels), np.array(groups)
-    inputs = np.random.default_rng(0).uniform(0.1, 0.9, (len(labels), size, size, 1)).astype(np.float32)
-    return pipeline.Part(tuple(f"{index}.png" for index in range(len(labels))), inputs, labels, groups)
+@pytest.mark.parametrize("number", range(len(MOVES)))
+def test_a_moved_picture_is_the_crop_less_one_row_or_column(crop, number):
+    rows, columns = crop.grey.shape
+    less = [(rows - 1, columns)] * 2 + [(rows, columns - 1)] * 2
+    part = MOVES[number]
+    assert crop.grey[part].shape == less[number]
+    scale = 64 / max(less[number])
+    cut = replace(crop.frame, rows=less[number][0], columns=less[number][1])
+    height, width = (round(side * scale) for side in less[number])
+    frame = replace(cut, height=height, width=width, at_row=(64 - height) // 2, at_column=(64 - width) // 2)
+    expected = frame.to_square(crop.grey[part].astype(np.float32), np.ascontiguousarray(crop.cavity[part]))
+    moved, lesions = draw(Picture(0, "moved", number), crop)
+    assert np.array_equal(moved, expected)
+    assert not lesions.any()
+    assert not np.array_equal(moved, draw(Picture(0, "as served"), crop)[0])
 
 
-def test_class_weights_go_with_the_square_root():
-    labels = np.array([0] * 90 + [1] * 10 + [2] * 40)
-    weights = sample_weights(made_part(labels, np.arange(140)), class_power=0.5, group_power=0)
-    assert [weights[labels == label].mean() / weights[0] for label in range(3)] == pytest.approx([1, 3, 1.5])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_lesion_changes_what_its_mask_marks_and_nothing_else(crop, grey, seed):
+    before = grey.copy()
+    picture, mask = add_lesions(grey, crop.lungs, np.random.default_rng(seed))
+    assert np.array_equal(grey, before)
+    assert picture.shape == mask.shape == grey.shape
+    assert (mask.min(), mask.max() > 0.5) == (0, True)
+    assert mask.max() <= 1
+    assert np.array_equal(picture[mask == 0], grey[mask == 0])
+    assert not np.array_equal(picture[mask > 0.5], grey[mask > 0.5])
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, -1), (-1, 0), (-1, -1)])
+def test_a_lesion_at_a_corner_stays_there(grey, corner):
+    lungs = np.zeros(grey.shape, bool)
+    lungs[corner] = True
+    for seed in range(6):
+        picture, mask = add_lesions(grey, lungs, np.random.default_rng(seed))
+        assert np.isfinite(picture).all()
+        assert mask[corner] > 0.5
+        assert mask[-1 - corner[0], -1 - corner[1]] == 0, "nothing comes in at the other side"
+
+
+def test_without_lungs_nothing_is_drawn(grey):
+    nowhere = np.zeros(grey.shape, bool)
+    picture, mask = add_lesions(grey, nowhere, np.random.default_rng(0))
+    assert np.array_equal(picture, grey)
+    assert not mask.any()
+    assert np.array_equal(add_harmless(grey, nowhere, np.random.default_rng(0)), grey)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_harmless_structures_stay_in_the_lungs_and_leave_no_mask(crop, grey, seed):
+    picture = add_harmless(grey, crop.lungs, np.random.default_rng(seed))
+    assert not np.array_equal(picture, grey)
+    assert np.array_equal(picture[~crop.lungs], grey[~crop.lungs])
+    assert not draw(Picture(seed, "harmless"), crop)[1].any()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_style_keeps_the_range_and_changes_the_slice(grey, seed):
+    varied = vary_style(grey, np.random.default_rng(seed))
+    assert (varied.shape, varied.dtype) == (grey.shape, np.float32)
+    assert varied.min() >= 0
+    assert varied.max() <= 1
+    assert not np.array_equal(varied, grey)
+
+
+def test_pose_moves_picture_and_mask_together(grey):
+    for seed in range(6):
+        one, other = vary_pose((grey, grey * 0.5), np.random.default_rng(seed))
+        assert np.allclose(one * 0.5, other, atol=1e-6)
+        assert not np.array_equal(one, grey)
+
+
+def test_every_slice_has_its_pictures_and_those_as_served_come_first():
+    normal, benign, malignant = range(3)
+    pictures = training_pictures(np.array([normal, benign, malignant, normal]))
+    assert pictures[:4] == [Picture(place, "as served") for place in range(4)]
+    assert len(set(pictures)) == len(pictures)
+    counts = {
+        kind: [sum(p.kind == kind and p.slice == place for p in pictures) for place in range(4)] for kind in KINDS
+    }
+    assert counts == {
+        "as served": [1, 1, 1, 1],
+        "moved": [4, 4, 4, 4],
+        "varied": [3, 3, 3, 3],
+        "harmless": [4, 0, 0, 4],
+        "lesions": [7, 1, 1, 7],
+    }
+
+
+def test_pictures_are_drawn_in_their_order(crop):
+    pictures = [Picture(0, "varied", number) for number in range(5)]
+    batches = list(drawn(pictures, [crop], batch=2))
+    assert [greys.shape for greys, _ in batches] == [(2, 64, 64, 1), (2, 64, 64, 1), (1, 64, 64, 1)]
+    together = np.concatenate([greys for greys, _ in batches])[..., 0]
+    assert np.array_equal(together, np.stack([draw(picture, crop)[0] for picture in pictures]))
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(DatasetDamaged, match=r"Missing: 1, first 'a\.png'"):
+        crops_of(tmp_path, [Entry("a.png", "normal", "", 9, 9)], TINY)
+
+
+def toy(slices: int = 60) -> tuple[Features, np.ndarray, np.ndarray]:
+    """Features in which one channel marks each class and another, at one place of four, a drawn lesion."""
+    random = np.random.default_rng(0)
+    labels, groups = np.arange(slices) % 3, np.arange(slices) // 2
+    kinds = [("as served", 0), *(("moved", number) for number in range(4)), ("lesions", 0)]
+    rows = [(place, *kind) for kind in kinds for place in range(slices)]
+    maps = random.normal(0, 0.3, (len(rows), 2, 2, 112))
+    lesions = np.zeros((len(rows), 2, 2))
+    for row, (place, kind, _) in enumerate(rows):
+        maps[row, ..., labels[place]] += 3
+        if kind == "lesions":
+            at = tuple(random.integers(2, size=2))
+            maps[row, *at, 10] += 3
+            lesions[row, *at] = 1
+    columns = (np.array(column) for column in zip(*rows, strict=True))
+    places, names, numbers = columns
+    return Features(maps.astype(np.float16), lesions.astype(np.float16), places, names, numbers), labels, groups
+
+
+@pytest.fixture(scope="module")
+def taught() -> tuple[keras.Model, Features, np.ndarray]:
+    made, labels, groups = toy()
+    how = replace(GROUPED, epochs=25, batch=16, steadiness=0.1)
+    return fit(TINY, {}, made, labels, groups, np.arange(45), how), made, labels
+
+
+def test_a_head_learns_what_tells_the_classes(taught):
+    model, made, labels = taught
+    logits = crossval.head_of(model).predict(made.maps[45:60].astype(np.float32), verbose=0)
+    assert (logits.argmax(axis=1) == labels[45:60]).mean() > 0.9
+
+
+def test_a_head_learns_where_lesions_are(taught):
+    model, made, _ = taught
+    head = crossval.head_of(model)
+    rows = np.flatnonzero((made.kinds == "lesions") & (made.slices >= 45))
+    last = keras.Model(head.input, model.get_layer("features").output)
+    lesion = last.predict(made.maps[rows].astype(np.float32), verbose=0)[..., 0].reshape(len(rows), -1)
+    assert (lesion.argmax(axis=1) == made.lesions[rows].reshape(len(rows), -1).argmax(axis=1)).mean() > 0.9
+
+
+def test_what_is_served_is_what_was_taught():
+    """The lesion map's share is written into the dense layer, and the logits stay what they were."""
+    model = build_model(TINY)
+    head = Head(model, replace(GROUPED, lesion_weight=3.0))
+    maps = np.random.default_rng(1).normal(0, 1, (5, 2, 2, 112)).astype(np.float32)
+    logits, _, _ = head(tf.constant(maps), training=False)
+    served = crossval.head_of(model)
+    assert not np.allclose(served.predict(maps, verbose=0), logits, atol=1e-3)
+    head.finish()
+    assert np.allclose(served.predict(maps, verbose=0), logits, atol=1e-4)
+    assert np.array_equal(np.asarray(model.get_layer("logits").kernel)[0], 3 * LESION)
+
+
+def test_labels_teach_the_lesion_map_nothing():
+    model = build_model(TINY)
+    head = Head(model, GROUPED)
+    maps = tf.random.stateless_normal((4, 2, 2, 112), (1, 2))
+    kernel = model.get_layer("features").kernel.value
+    with tf.GradientTape() as tape:
+        logits, _, _ = head(maps, training=False)
+        loss = tf.reduce_sum(logits[:, 2])
+    slope = tape.gradient(loss, kernel).numpy()
+    assert not slope[..., 0].any()
+    assert slope[..., 1:].any()
+
+
+def test_rare_classes_and_short_series_weigh_more():
+    labels, groups = np.array([0, 0, 0, 0, 1, 2]), np.array([1, 1, 1, 2, 3, 4])
+    weights = weights_of_slices(labels, groups, GROUPED)
     assert weights.mean() == pytest.approx(1)
+    assert weights[0] == weights[2] < weights[3] < weights[4] == weights[5]
+    assert np.allclose(weights_of_slices(labels, groups, replace(GROUPED, class_power=0.0, group_power=0.0)), 1)
 
 
-def test_long_series_weigh_no_more_than_short_ones_at_full_power():
-    labels, groups = np.repeat([0, 0, 1, 2], (16, 4, 5, 5)), np.repeat([0, 1, 2, 3], (16, 4, 5, 5))
-    full = sample_weights(made_part(labels, groups), class_power=0, group_power=1)
-    assert full[groups == 0].sum() == pytest.approx(full[groups == 1].sum())
-    half = sample_weights(made_part(labels, groups), class_power=0, group_power=0.5)
-    assert half[groups == 1][0] / half[groups == 0][0] == pytest.approx(2)
-    balanced = sample_weights(made_part(labels, groups), class_power=1, group_power=1)
-    assert [balanced[labels == label].sum() for label in range(3)] == pytest.approx([10, 10, 10])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_slice_is_held_out_once_and_no_group_is_on_two_sides(protocol):
+    entries = distinct_entries()
+    folds = [fold_parts(entries, protocol, fold) for fold in range(FOLDS)]
+    test = [file for parts in folds for file, part in parts.items() if part == "test"]
+    assert sorted(test) == sorted(entry.file for entry in entries)
+    if protocol == "grouped":
+        for parts in folds:
+            sides = [{entry.group for entry in entries if parts[entry.file] == part} for part in ("train", "test")]
+            assert not sides[0] & sides[1]
 
 
-def test_masked_slices_show_the_lungs_alone():
-    batch = np.random.default_rng(0).uniform(0.1, 1, (3, 8, 8, 1)).astype(np.float32)
-    regions = np.zeros((3, 8, 8), bool)
-    regions[:2, 2:5, 3:6] = True  # the third has no lungs
-    masked = augment.mask(batch, regions, 1.0, np.random.default_rng(0))
-    assert np.array_equal(masked[:2, ..., 0], np.where(regions[:2], batch[:2, ..., 0], 0))
-    assert np.array_equal(masked[2], batch[2])
-    assert np.array_equal(augment.mask(batch, regions, 0.0, np.random.default_rng(0)), batch)
+def test_the_shipped_weights_are_judged_by_what_they_did_not_learn_from():
+    judged, learnt = held_out(), learnt_from()
+    assert not {entry.group for entry in judged} & {entry.group for entry in learnt}
+    assert len(judged) + len(learnt) == len(distinct_entries())
 
 
-def test_emptied_slices_show_nothing_of_the_lungs(thorax):
-    picture = to_input(thorax, MODELS[0])
-    batch = np.stack([picture] * 24)
-    region = lung_region(picture[..., 0])
-    emptied, which = augment.hollow(batch, 1.0, np.random.default_rng(0))
-    assert which.all()
-    vessels = picture[..., 0][region].std()
-    spreads = [one[..., 0][region].std() for one in emptied]
-    assert max(spreads) < vessels / 2
-    assert len({round(float(spread), 4) for spread in spreads}) >= 3  # all three ways come up
-    kept, which = augment.hollow(batch, 0.0, np.random.default_rng(0))
-    assert not which.any()
-    assert np.array_equal(kept, batch)
-
-
-@pytest.mark.parametrize("group_head", [True, False])
-def test_emptied_slices_are_taught_as_any_class(group_head):
-    part = made_part([0, 1, 2] * 4, [0, 1, 2] * 4, size=16)
-    part.inputs[:] = 0.5
-    stage = Stage(1, 1e-3, batch=12, group_head=group_head, augmentation=Augmentation(interpolated=0, hollow=1.0))
-    (batch,) = list(training_batches(part, Recipe((stage,)), stage, seed=0))
-    for targets in batch[1].values():
-        assert np.allclose(targets, 1 / targets.shape[-1])
-    some = replace(stage, augmentation=Augmentation(interpolated=0, hollow=0.5))
-    (batch,) = list(training_batches(part, Recipe((some,)), some, seed=0))
-    best = batch[1]["probabilities"].numpy().max(axis=1)
-    assert set(best.round(2).astype(str)) == {"0.33", "1.0"}
-
-
-def test_equalised_slices_have_noise_of_about_one_level(thorax):
-    picture = to_input(thorax, MODELS[0])[..., 0]
-    how = Augmentation(rotation=0, zoom=0, window=0, blur=0, noise=0, equalised=1.0)
-    levels = [
-        noise_level(augment.jitter_greys(add_noise(picture, own, np.random.default_rng(1)), how, 0.05, random))
-        for own, random in ((0.0, np.random.default_rng(2)), (0.03, np.random.default_rng(2)))
-    ]
-    assert levels[0] == pytest.approx(levels[1], rel=0.1)
-    assert 0.04 < levels[0] < 0.07
-
-
-def test_mixup_mixes_pictures_labels_and_weights_alike():
-    """Pictures that show their own label stay true to their mixed targets."""
-    part = made_part([0, 1, 2] * 4, [0, 1, 2] * 4, size=16)
-    part.inputs[:] = (part.labels[:, None, None, None] + 1) / 4
-    how = Augmentation(0, 0, 0, 0, 0, interpolated=0, mixup=1.0)
-    stage = Stage(1, 1e-3, batch=12, augmentation=how)
-    (batch,) = list(training_batches(part, Recipe((stage,), class_power=0), stage, seed=0))
-    x, y, weights = (batch[0].numpy(), batch[1]["probabilities"].numpy(), batch[2]["probabilities"].numpy())
-    assert np.allclose(y.sum(axis=1), 1)
-    assert (y.max(axis=1) < 0.999).any()
-    assert np.allclose(x[:, 8, 8, 0], y @ [0.25, 0.5, 0.75], atol=1e-4)
-    assert np.allclose(weights, 1)
+@pytest.mark.parametrize(("protocol", "fold"), [("grouped", 5), ("grouped", -1), ("by patient", 0)])
+def test_a_fold_that_is_none_is_refused(protocol, fold):
+    with pytest.raises(ValueError, match="Expected image_level or grouped and a fold from 0 to 4"):
+        fold_parts(distinct_entries(), protocol, fold)
 
 
 def test_settings_of_a_recipe_can_be_changed_for_a_trial():
-    base = recipe("advanced_cnn", "none", "grouped")
-    trial = changed(base, ["mixup=0.1", "group_loss=0", "epochs=3"])
-    assert {stage.augmentation.mixup for stage in trial.stages} == {0.1}
-    assert (trial.group_loss, trial.stages[-1].epochs) == (0, 3)
-    assert changed(base, []) == base
-    for wrong in ("mixup", "mixup=much", "stages=1", "colour=1"):
-        with pytest.raises(InvalidSetting):
-            changed(base, [wrong])
+    assert (recipe("grouped"), recipe("image_level")) == (GROUPED, IMAGE_LEVEL)
+    trial = changed(GROUPED, ["lesion_weight=4", "epochs=2"])
+    assert trial == replace(GROUPED, lesion_weight=4.0, epochs=2)
+    assert isinstance(trial.epochs, int)
+    with pytest.raises(InvalidSetting, match="Expected a setting of a recipe"):
+        changed(GROUPED, ["mixup=1"])
+    for setting in ("epochs=many", "epochs", "epochs=2.5"):
+        with pytest.raises(InvalidSetting, match="Expected NAME=NUMBER"):
+            changed(GROUPED, [setting])
 
 
-@pytest.mark.parametrize("name", ["basic_cnn", "advanced_cnn", "resnet50"])
-def test_shortcuts_are_taken_away_from_the_shipped_weights_alone(name):
-    shipped, random_split = (recipe(name, "none", protocol) for protocol in ("grouped", "image_level"))
-    assert shipped.stages[-1].augmentation.masked > 0
-    assert not shipped.stages[-1].group_head
-    assert all(stage.augmentation.masked == 0 for stage in random_split.stages)
+def pytorch_tensors() -> dict[str, np.ndarray]:
+    """Arrays of EfficientNet-Lite0's names and shapes, at random."""
+    random = np.random.default_rng(4)
+    tensors = {}
+
+    def convolution(name: str, *shape: int) -> None:
+        tensors[f"{name}.weight"] = random.normal(0, 0.3, shape).astype(np.float32)
+
+    def normalisation(name: str, channels: int) -> None:
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            tensors[f"{name}.{part}"] = random.uniform(0.5, 1.5, channels).astype(np.float32)
+
+    convolution("_conv_stem", 32, 3, 3, 3)
+    normalisation("_bn0", 32)
+    blocks = [(32, 1, 3, 16)]
+    for before, kernel, channels, repeats in ((16, 3, 24, 2), (24, 5, 40, 2), (40, 3, 80, 3), (80, 5, 112, 3)):
+        blocks += [(before if number == 0 else channels, 6, kernel, channels) for number in range(repeats)]
+    for number, (before, expansion, kernel, channels) in enumerate(blocks):
+        name, wide = f"_blocks.{number}", before * expansion
+        if expansion > 1:
+            convolution(f"{name}._expand_conv", wide, before, 1, 1)
+            normalisation(f"{name}._bn0", wide)
+        convolution(f"{name}._depthwise_conv", wide, 1, kernel, kernel)
+        normalisation(f"{name}._bn1", wide)
+        convolution(f"{name}._project_conv", channels, wide, 1, 1)
+        normalisation(f"{name}._bn2", channels)
+    return tensors
 
 
-def test_neighbours_are_the_most_similar_slices_of_the_group():
-    greys = np.array([0.1, 0.2, 0.35, 0.9, 0.21, 0.5])
-    groups = np.array([7, 7, 7, 7, 4, 2])
-    inputs = greys.astype(np.float32)[:, None, None, None] * np.ones((6, 32, 32, 1), np.float32)
-    near = augment.neighbours(inputs, groups)
-    assert near.shape == (6, augment.NEIGHBOURS)
-    assert near[0].tolist() == [1, 2, 3]
-    assert near[3].tolist() == [2, 1, 0]
-    assert near[4].tolist() == [4, 4, 4]
+def block_in_numpy(x: np.ndarray, tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """An inverted residual block of stride 2 and kernel 3 on (rows, columns, channels), by PyTorch's arrays."""
 
+    def normalised(x: np.ndarray, bn: str) -> np.ndarray:
+        gamma, beta, mean, variance = (
+            tensors[f"{name}.{bn}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
 
-@given(seed=st.integers(0, 1000))
-def test_interpolation_stays_between_a_slice_and_a_neighbour(seed):
-    random = np.random.default_rng(seed)
-    inputs = random.uniform(0, 1, (5, 8, 8, 1)).astype(np.float32)
-    near = np.array([[1, 1, 1], [2, 2, 2], [3, 3, 3], [4, 4, 4], [4, 4, 4]])
-    chosen = np.array([0, 1, 2, 3, 4, 0])
-    found = augment.interpolate(inputs, chosen, near, 0.6, random)
-    low, high = np.minimum(inputs[chosen], inputs[near[chosen, 0]]), np.maximum(inputs[chosen], inputs[near[chosen, 0]])
-    assert found.dtype == np.float32
-    assert (found >= low - 1e-6).all()
-    assert (found <= high + 1e-6).all()
-    assert np.abs(found - inputs[chosen]).max() <= np.abs(high - low).max() / 2 + 1e-6
-    assert np.allclose(found[4], inputs[4])
-
-
-def test_training_batches_cover_every_slice_once_an_epoch():
-    inputs = np.linspace(0.1, 0.9, 20, dtype=np.float32)[:, None, None, None] * np.ones((20, 16, 16, 1), np.float32)
-    part = pipeline.Part(("",) * 20, inputs, np.arange(20) % 3, np.arange(20))
-    stage = Stage(1, 1e-3, batch=8)
-    batches = list(training_batches(part, Recipe((stage,)), stage, seed=0))
-    assert [len(x) for x, _, _ in batches] == [8, 8, 4]
-    targets = np.concatenate([y["probabilities"] for _, y, _ in batches])
-    assert targets.sum(axis=0).tolist() == [7, 7, 6]
-    groups = np.concatenate([y["groups"] for _, y, _ in batches])
-    assert groups.sum(axis=0).tolist() == [1] * 20
-    (_, targets, weights), *_ = training_batches(part, Recipe((stage,)), replace(stage, group_head=False), seed=0)
-    assert set(targets) == set(weights) == {"probabilities"}
-
-
-def test_a_group_on_two_labels_makes_two_classes():
-    part = pipeline.Part(("",) * 4, np.zeros((4, 8, 8, 1), np.float32), np.array([0, 1, 1, 0]), np.array([5, 5, 9, 5]))
-    assert pipeline.group_classes(part).tolist() == [0, 1, 2, 0]
-
-
-def test_validation_judges_the_labels_alone():
-    """The loss that picks the epoch is the labels': validation groups are unknown to the model."""
-    inputs = np.random.default_rng(0).uniform(0, 1, (8, 224, 224, 1)).astype(np.float32)
-    part = pipeline.Part(("",) * 8, inputs, np.arange(8) % 3, np.arange(8) + 100)
-    model = build_model(get_spec("basic_cnn"))
-    two_headed = with_group_head(model, 5)
-    loss = keras.losses.CategoricalCrossentropy()
-    two_headed.compile(loss={"probabilities": loss, "groups": loss}, loss_weights={"probabilities": 1, "groups": 0.5})
-    found = two_headed.evaluate(validation_batches(part, 5, Recipe(())), return_dict=True, verbose=0)
-    probabilities = model.predict(inputs, verbose=0)[np.arange(8), part.labels]
-    expected = np.mean(-np.log(probabilities) * sample_weights(part, 0.5, 0))
-    assert found["loss"] == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_group_head_leaves_the_model_as_it_was():
-    model = build_model(get_spec("basic_cnn"))
-    before = len(model.weights)
-    two_headed = with_group_head(model, 7)
-    picture = np.full((1, 224, 224, 1), 0.5, np.float32)
-    found = two_headed.predict(picture, verbose=0)
-    assert found["groups"].shape == (1, 7)
-    assert np.allclose(found["probabilities"], model.predict(picture, verbose=0), atol=1e-6)
-    assert len(model.weights) == before
-
-
-def test_the_served_model_keeps_the_largest_groups_of_each_label():
-    """Its probabilities are the geometric mean of the labels' head and of the summed groups it kept."""
-    keras.utils.set_random_seed(3)
-    model = build_model(get_spec("advanced_cnn"))
-    sizes = np.concatenate([np.arange(1, FINER + 5), [2, 3], [4]])  # more groups than fit, fewer, one alone
-    group_labels = np.repeat([0, 1, 2], [FINER + 4, 2, 1])
-    trained = with_group_head(model, len(sizes))
-    trained.get_layer("group_logits").bias.assign(np.random.default_rng(0).normal(size=len(sizes)))
-    groups = np.repeat(np.arange(len(sizes)), sizes)
-    keep_largest_groups(model, trained, groups, group_labels[groups])
-    picture = np.random.default_rng(1).uniform(0, 1, (1, 224, 224, 1)).astype(np.float32)
-    both = trained.predict(picture, verbose=0)
-    kept = both["groups"][0].astype(np.float64)
-    kept[:4] = 0  # the smallest of the first label
-    summed = np.bincount(group_labels, kept)
-    expected = np.sqrt(summed / summed.sum() * both["probabilities"][0])
-    assert np.allclose(model.predict(picture, verbose=0)[0], expected / expected.sum(), atol=1e-4)
-    logits = keras.Model(model.input, model.get_layer("label_logits").output)
-    assert np.allclose(logits.predict(picture, verbose=0).sum(), 0, atol=1e-4)  # centred
-
-
-@pytest.fixture(scope="module")
-def grown(tmp_path_factory):
-    """A teacher that has seen better days, the ResNet-50 that starts as it, and the slices it was measured on."""
-    keras.utils.set_random_seed(2)
-    random = np.random.default_rng(0)
-    teacher = build_model(get_spec("advanced_cnn"))
-    for layer in teacher.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([random.uniform(0.5, 1.5, array.shape) for array in layer.get_weights()])
-        elif layer.name != "logits":
-            layer.set_weights([array + random.normal(0, 0.02, array.shape) for array in layer.get_weights()])
-    path = tmp_path_factory.mktemp("teacher") / "weights.safetensors"
-    write_weights(teacher, path)
-    pictures = random.uniform(0, 1, (4, 224, 224, 1)).astype(np.float32)
-    model = build_model(get_spec("resnet50"))
-    grow(model, path, pictures)
-    read_weights(teacher, path)
-    return teacher, model, pictures
-
-
-@pytest.mark.parametrize(
-    ("layer", "channels", "of_teacher", "edge"),
-    [
-        ("pool1_pool", slice(0, 32), "stage1_pool", 3),
-        ("conv2_block1_out", slice(0, 48), "stage2_conv1", 4),
-        ("conv3_block2_out", slice(96, 192), "stage3_conv2", 5),
-        ("conv4_block3_out", slice(320, 576), "features", 6),
-    ],
-)
-def test_resnet_starts_with_the_feature_maps_of_its_teacher(grown, layer, channels, of_teacher, edge):
-    """Away from the edges, where folding meets padding, they are the same to the rounding of stored weights."""
-    teacher, model, pictures = grown
-    expected = keras.Model(teacher.input, teacher.get_layer(of_teacher).output).predict(pictures, verbose=0)
-    found = keras.Model(model.input, model.get_layer(layer).output).predict(pictures, verbose=0)[..., channels]
-    inside = (slice(None), slice(edge, -edge), slice(edge, -edge))
-    assert expected[inside].std() > 0
-    assert np.allclose(found[inside], expected[inside], atol=1e-3 * expected.std())
-
-
-def test_resnet_starts_with_the_pooled_features_of_its_teacher(grown):
-    teacher, model, pictures = grown
-    maps = keras.Model(teacher.input, teacher.get_layer("features").output).predict(pictures, verbose=0)
-    expected = maps.reshape(len(maps), 7, 2, 7, 2, 256).max(axis=(2, 4))
-    found = keras.Model(model.input, model.get_layer("features").output)(pictures).numpy()
-    assert np.allclose(found[:, 3, 3, :256], expected[:, 3, 3], atol=1e-3 * expected.std())
-    assert found[..., 256:].std() > 0
-
-
-def test_training_starts_from_what_was_measured(grown):
-    """Batch statistics and moving averages are the same on the slices that set them."""
-    _, model, pictures = grown
-    features = keras.Model(model.input, model.get_layer("features").output)
-    served = features(pictures, training=False).numpy()
-    assert np.allclose(features(pictures, training=True), served, atol=1e-3 * served.std())
-
-
-def test_resnet_needs_a_trained_teacher(tmp_path):
-    model = build_model(get_spec("resnet50"))
-    with pytest.raises(WeightsMissing, match="trained advanced_cnn to start from"):
-        grow(model, tmp_path / "absent.safetensors", np.zeros((1, 224, 224, 1), np.float32))
-
-
-def test_fused_normalisation_is_keras_normalisation():
-    random = np.random.default_rng(0)
-    inputs = keras.Input((6, 5, 4))
-    model = keras.Model(inputs, keras.layers.BatchNormalization()(inputs))
-    model.set_weights([random.uniform(0.5, 2, w.shape) for w in model.weights])
-    fused = with_fused_normalisation(model)
-    x = random.normal(size=(3, 6, 5, 4)).astype(np.float32)
-    for training in (False, True):
-        expected, found = (keras.ops.convert_to_numpy(m(x, training=training)) for m in (model, fused))
-        assert np.allclose(found, expected, atol=1e-4)
-
-
-def test_transfer_learning_first_freezes_the_backbone():
-    stages = recipe("resnet50", "imagenet", "grouped").stages
-    model = with_group_head(build_model(get_spec("resnet50")), 4)
-    heads = {"logits", "group"}
-    for stage, expected in zip(stages, (heads, {"conv5", *heads}, {"conv5", *heads}), strict=True):
-        fit._set_trainable(model, stage.trainable)
-        trained = {variable.path.split("/")[0].split("_")[0] for variable in model.trainable_variables}
-        assert trained == expected
-
-
-@pytest.fixture(scope="module")
-def backbone_file(tmp_path_factory):
-    keras.utils.set_random_seed(4)
-    path = tmp_path_factory.mktemp("backbone") / "resnet50.weights.h5"
-    backbone = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(224, 224, 3))
-    backbone.save_weights(path)
-    return path, backbone
-
-
-def test_a_backbone_comes_from_a_weights_file(backbone_file):
-    path, backbone = backbone_file
-    model = build_model(get_spec("resnet50"))
-    load_backbone(model, str(path))
-    expected = backbone.get_layer("conv5_block3_3_conv").get_weights()[0]
-    assert np.array_equal(model.get_layer("conv5_block3_3_conv").get_weights()[0], expected)
-
-
-def test_imagenet_weights_come_through_keras(backbone_file, monkeypatch):
-    _, backbone = backbone_file
-    asked = []
-    monkeypatch.setattr(keras.applications, "ResNet50", lambda **options: asked.append(options) or backbone)
-    model = keras.Model(backbone.input, backbone.output)
-    load_backbone(model, "imagenet")
-    assert asked == [{"include_top": False, "weights": "imagenet", "input_shape": (224, 224, 3)}]
-
-
-def test_weights_that_cannot_be_had_say_what_to_do(monkeypatch, tmp_path):
-    model = build_model(MODELS[0])
-    with pytest.raises(WeightsMissing, match="Expected --pretrained"):
-        load_backbone(model, str(tmp_path / "absent.h5"))
-    (tmp_path / "other.weights.h5").write_bytes(b"no weights")
-    with pytest.raises(WeightsMismatch, match="ResNet-50 without top"):
-        load_backbone(model, str(tmp_path / "other.weights.h5"))
-
-    def refuse(**options):
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(keras.applications, "ResNet50", refuse)
-    with pytest.raises(WeightsMissing, match="--pretrained none"):
-        load_backbone(model, "imagenet")
-
-
-@pytest.fixture
-def small_world(tmp_path, monkeypatch):
-    """A made-up dataset with its own splits, short recipes, and folders that are not the project's."""
-    root = write_dataset(tmp_path / "set", (24, 18, 30), size=140)
-    splits, weights = tmp_path / "splits", tmp_path / "weights"
-    splits.mkdir()
-    weights.mkdir()
-    entries = build_manifest(root)
-    write_manifest(entries, splits / "manifest.csv")
-    monkeypatch.setattr(pipeline, "read_manifest", lambda: entries)
-    monkeypatch.setattr(card, "read_manifest", lambda: entries)
-    for module in (pipeline, fit):
-        monkeypatch.setattr(module, "read_split", lambda protocol, seed: split(entries, protocol, seed))
-    monkeypatch.setattr(card, "CROSSVAL", tmp_path / "none.json")
-    for table in (recipes.RECIPES, recipes.RANDOM_SPLIT):
-        monkeypatch.setitem(table, "basic_cnn", Recipe((Stage(2, 1e-3, batch=8),)))
-    monkeypatch.setattr(publish, "WEIGHTS", weights)
-    monkeypatch.setattr(publish, "PREDICTIONS", tmp_path / "results")
-    return tmp_path, root
-
-
-def test_a_run_from_pictures_to_a_card_that_loads(small_world):
-    place, root = small_world
-    runs = place / "runs"
-    spec = get_spec("basic_cnn")
-    common = ["--data", str(root), "--runs", str(runs), "--precision", "float32"]
-    fit.main(["basic_cnn", "--protocol", "grouped", *common])
-    for seed in ("0", "1"):
-        fit.main(["basic_cnn", "--protocol", "image_level", "--seed", seed, *common])
-    run = runs / "grouped" / "basic_cnn-seed0"
-    expected = {
-        "weights.safetensors",
-        "card.json",
-        "history.png",
-        "confusion.png",
-        "stage1.csv",
-        "test.csv",
-        "validation.csv",
-    }
-    assert expected <= {path.name for path in run.iterdir()}
-    assert len((run / "stage1.csv").read_text().splitlines()) == 3
-    before = (run / "weights.safetensors").read_bytes()
-    fit.main(["basic_cnn", "--protocol", "grouped", *common])  # a finished run is not trained again
-    assert (run / "weights.safetensors").read_bytes() == before
-    publish.publish(spec, runs, 0)
-    _, loaded = load_model(spec, place / "weights")
-    assert loaded.data["metrics"]["image_level"]["seeds"] == [0, 1]
-    assert loaded.data["metrics"]["grouped"]["runs"] == 1
-    assert loaded.data["pretraining"] == "none"
-    assert (
-        sum(map(sum, loaded.data["metrics"]["grouped"]["confusion_matrix"])) == loaded.data["metrics"]["grouped"]["n"]
+    x = np.clip(normalised(x @ tensors[f"{name}._expand_conv.weight"][:, :, 0, 0].T, "_bn0"), 0, 6)
+    kernel = tensors[f"{name}._depthwise_conv.weight"][:, 0]
+    padded = np.pad(x, ((0, 1), (0, 1), (0, 0)))
+    size = x.shape[0] // 2
+    convolved = sum(
+        padded[row : row + 2 * size : 2, column : column + 2 * size : 2] * kernel[:, row, column]
+        for row in range(3)
+        for column in range(3)
     )
+    x = np.clip(normalised(convolved, "_bn1"), 0, 6)
+    return normalised(x @ tensors[f"{name}._project_conv.weight"][:, :, 0, 0].T, "_bn2")
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(small_world, monkeypatch):
-    place, root = small_world
-    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", Recipe((Stage(3, 1e-3, batch=8),)))
-    arguments = ["basic_cnn", "--data", str(root), "--runs", str(place / "runs"), "--precision", "float32"]
-    seen = []
-
-    class Interrupt(keras.callbacks.CSVLogger):
-        def on_epoch_end(self, epoch, logs=None):
-            super().on_epoch_end(epoch, logs)
-            seen.append(epoch)
-            if len(seen) == 2:
-                self.csv_file.close()
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(keras.callbacks, "CSVLogger", Interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        fit.main(arguments)
-    fit.main(arguments)
-    assert seen[:2] == [0, 1]
-    assert seen[2] in (1, 2)  # from the backup of the last finished epoch, not from the start
-    assert seen[-1] == 2
+def test_a_backbone_takes_efficientnet_lites_weights():
+    tensors, model = pytorch_tensors(), build_model(TINY)
+    before = {layer.name: layer.get_weights() for layer in model.layers}
+    backbone.fill_advanced(model, tensors)
+    head = {"neck_bn", "neck", "features", "logits"}
+    for layer in model.layers:
+        same = [np.array_equal(old, new) for old, new in zip(before[layer.name], layer.get_weights(), strict=True)]
+        assert all(same) if layer.name in head else not any(same), layer.name
+    stem = np.asarray(model.get_layer("stem").kernel)
+    assert np.allclose(stem[1, 2, 0], tensors["_conv_stem.weight"][:, :, 1, 2].sum(axis=1))
+    ends = [model.get_layer(name).output for name in ("stage1_block1_project_bn", "stage2_block1_project_bn")]
+    picture = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
+    into, out = (np.asarray(maps)[0] for maps in keras.Model(model.input, ends)(picture))
+    assert np.allclose(out, block_in_numpy(into, tensors, "_blocks.1"), rtol=1e-3, atol=1e-3)
 
 
-def test_an_averaged_stage_ends_with_its_average(small_world, monkeypatch):
-    """An average that never forgets its first step stays within one step of where the stage began."""
-    place, root = small_world
-    stages = Recipe((Stage(1, 1e-3, batch=8), Stage(3, 1e-3, batch=8, averaged=True)))
-    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", stages)
-    groups = len({(entry.group, entry.label) for entry in pipeline.entries_of("grouped", "train")})
-    kernels = []
-    for share in (1e12, 1e-9):  # of momentum 1 and 0
-        monkeypatch.setattr(fit, "AVERAGED_SHARE", share)
-        runs = place / f"runs-{share}"
-        fit.main(["basic_cnn", "--data", str(root), "--runs", str(runs), "--precision", "float32"])
-        for number in (1, 2):
-            model = with_group_head(build_model(get_spec("basic_cnn")), groups)
-            model.load_weights(runs / "grouped" / "basic_cnn-seed0" / f"stage{number}.weights.h5")
-            kernels.append(model.get_layer("features").kernel.numpy())
-    before, remembering, start, forgetting = kernels
-    assert np.array_equal(before, start)
-    assert 0 < np.abs(remembering - before).max() < 1.2e-3
-    assert np.abs(forgetting - before).max() > 2e-3
+def test_a_backbone_is_written_in_full_and_read_again(tmp_path):
+    model = build_model(TINY)
+    whole = keras.Model(model.input, model.get_layer("stage5_block3_add").output)
+    backbone.write_backbone(whole, tmp_path / "backbones" / "advanced_cnn.safetensors")
+    read = features.backbone_of(TINY, tmp_path / "backbones" / "advanced_cnn.safetensors")
+    picture = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
+    expected = whole.predict(picture, verbose=0)
+    assert np.allclose(read.predict(picture, verbose=0), expected, atol=1e-6)
+    assert np.allclose(features.compiled(read)(picture), expected, atol=1e-3 * np.abs(expected).max())
 
 
-def test_pretrained_weights_are_for_resnet50_only(capsys):
-    with pytest.raises(SystemExit, match="resnet50 only"):
-        fit.main(["basic_cnn", "--pretrained", "imagenet"])
+def test_distilling_changes_the_student(crop, thorax, monkeypatch):
+    ticks = iter(range(1000))
+    monkeypatch.setattr(backbone, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    entries = [Entry(f"{place}.png", "malignant", "", 9, 9, group=place) for place in range(2)]
+    monkeypatch.setattr(backbone, "distinct_entries", lambda: entries)
+    monkeypatch.setattr(backbone, "fold_parts", lambda *_: {"0.png": "train", "1.png": "test"})
+    asked = []
+    whole = crop_of(thorax, get_spec("basic_cnn"))
+    monkeypatch.setattr(backbone, "crops_of", lambda root, entries, spec: asked.extend(entries) or [whole])
+    keras.utils.set_random_seed(3)
+    before = backbone.part_of("basic_cnn").get_weights()
+    teacher = backbone.part_of("advanced_cnn")
+    teachers = [weights.copy() for weights in teacher.get_weights()]
+    keras.utils.set_random_seed(3)
+    student = backbone.distil("basic_cnn", teacher, None, minutes=6 / 60, batch=2)
+    assert [entry.file for entry in asked] == ["0.png"], "no slice that the shipped weights are judged by"
+    assert not any(np.array_equal(old, new) for old, new in zip(before, student.get_weights(), strict=True))
+    assert all(np.array_equal(old, new) for old, new in zip(teachers, teacher.get_weights(), strict=True))
 
 
-def test_the_baselines_see_what_they_say_they_see():
-    random = np.random.default_rng(0)
-    picture = random.uniform(0, 255, (64, 80))
-    assert baselines.statistics(picture).shape == (14,)
-    train = random.normal(size=(9, 50))
-    labels = np.arange(9) % 3
-    found = baselines.nearest_neighbour(train, labels, train * 3 + 5)
-    assert found.argmax(axis=1).tolist() == labels.tolist()
+def test_coarser_students_aim_at_the_mean_and_the_maximum():
+    maps = tf.reshape(tf.range(16.0), (1, 4, 4, 1))
+    assert backbone._pooled(maps, 2).numpy()[0, 0].tolist() == [[2.5, 5.0], [4.5, 7.0]]
+    assert backbone._pooled(maps, 1) is maps
 
 
-def test_evaluation_names_every_difference():
-    expected = {"a": {"value": 0.5, "interval": [0.1, 0.2]}, "n": 3, "m": [[1, 2]]}
-    assert not list(differences(expected, {"a": {"value": 0.5004}, "m": [[1, 2]]}))
-    found = list(differences(expected, {"a": {"value": 0.6, "interval": [0.1, 0.4]}, "n": 4, "m": [[1, 3]], "new": 1}))
-    assert [line.split(":")[0] for line in found] == ["/a/value", "/a/interval/1", "/n", "/m/0/1", "/new"]
+def test_features_are_made_once_for_the_same_weights(tmp_path, monkeypatch):
+    made, _, _ = toy(3)
+    calls = []
+    monkeypatch.setattr(features, "compute", lambda *_: calls.append(1) or made)
+    weights = tmp_path / "weights"
+    for content, expected in (("one", 1), ("one", 1), ("other", 2)):
+        weights.write_text(content)
+        read = features.features(TINY, weights, tmp_path, tmp_path)
+        assert len(calls) == expected
+        assert np.array_equal(read.maps, made.maps)
+        assert read.kinds.tolist() == made.kinds.tolist()
 
 
-def test_curves_are_compared_by_their_area():
-    curve = {"false_positive_rate": [0.0, 0.5, 1.0], "true_positive_rate": [0.0, 1.0, 1.0]}
-    same = {"false_positive_rate": [0.0, 0.25, 0.5, 1.0], "true_positive_rate": [0.0, 0.5, 1.0, 1.0]}
-    lower = {"false_positive_rate": [0.0, 1.0], "true_positive_rate": [0.0, 1.0]}
-    assert not list(differences({"roc": curve}, {"roc": same}))
-    assert len(list(differences({"roc": curve}, {"roc": lower}))) == 1
+def test_a_finished_fold_is_not_taught_again(tmp_path, monkeypatch):
+    entries = [Entry(f"{place}.png", LABELS[place % 3], "", 9, 9, group=place // 3) for place in range(60)]
+    made, _, _ = toy(60)
+    calls = []
 
+    def teach(spec, tensors, made, labels, groups, chosen, how, seed):
+        calls.append(chosen)
+        return build_model(spec)
 
-def test_training_and_serving_share_one_input(small_world, thorax):
-    """The picture a model is trained on is the picture `to_input` gives."""
-    _, root = small_world
-    entries = pipeline.entries_of("grouped", "test")
-    spec = get_spec("basic_cnn")
-    from lungapp.reading import read_slice
-
-    part = pipeline.load_part(root, entries, spec)
-    for entry, picture in zip(entries, part.inputs, strict=True):
-        assert np.array_equal(picture, to_input(read_slice(root / entry.file), spec))
-    assert [LABELS[label] for label in part.labels] == [entry.label for entry in entries]
-    assert json.dumps(part.groups.tolist())
-
-
-def test_a_last_stage_goes_on_from_served_weights(small_world, monkeypatch):
-    """``--start`` runs the last stage alone, on the network as it is served, and says what it started from."""
-    place, root = small_world
-    start = place / "start.safetensors"
-    keras.utils.set_random_seed(8)
-    model = build_model(get_spec("basic_cnn"))
-    write_weights(model, start)
-    stages = (Stage(50, 1e-3, batch=8), Stage(1, 1e-9, batch=8, averaged=True, group_head=False))
-    monkeypatch.setitem(recipes.RECIPES, "basic_cnn", Recipe(stages))
-    runs = place / "runs"
-    fit.main(["basic_cnn", "--data", str(root), "--runs", str(runs), "--start", str(start)])
-    run = runs / "grouped" / "basic_cnn-seed0"
-    assert not (run / "stage1.csv").exists()
-    assert [row["stage"] for row in read_history(run)] == [2]
-    ended = build_model(get_spec("basic_cnn"))
-    read_weights(ended, run / "weights.safetensors")
-    for before, after in zip(model.get_weights(), ended.get_weights(), strict=True):
-        assert np.allclose(before, after, atol=1e-3)
-    settings = json.loads((run / "run.json").read_text())
-    assert settings["start"] == {"model": "basic_cnn", "weights_sha256": digest_of(start)}
-    card = json.loads((run / "card.json").read_text())
-    assert card["start"] == settings["start"]
-    assert len(card["history"]) == 1
-
-
-def test_publishing_keeps_the_audit_of_the_weights_before(small_world, monkeypatch):
-    place, root = small_world
-    runs, weights = place / "runs", place / "weights"
-    spec = get_spec("basic_cnn")
-    fit.main(["basic_cnn", "--data", str(root), "--runs", str(runs)])
-    publish.publish(spec, runs, 0)
-    path = weights / "basic_cnn.json"
-    audit = {"conditions": {"clean": {"accuracy": 0.6}}, "before": {"conditions": {"clean": {"accuracy": 0.5}}}}
-    card = json.loads(path.read_text())
-    path.write_text(json.dumps(card | {"audit": audit}))
-    publish.publish(spec, runs, 0)
-    assert json.loads(path.read_text())["audit"] == audit  # the same weights
-    path.write_text(json.dumps(card | {"audit": audit, "weights_sha256": "of others"}))
-    publish.publish(spec, runs, 0)
-    assert json.loads(path.read_text())["audit"] == {"before": audit["before"]}
-    assert json.loads(path.read_text())["weights_sha256"] == card["weights_sha256"]
+    monkeypatch.setattr(crossval, "distinct_entries", lambda: entries)
+    monkeypatch.setattr(crossval, "fit", teach)
+    backbone.write_backbone(build_model(TINY), tmp_path / "backbone.safetensors")
+    arguments = (TINY, made, tmp_path / "backbone.safetensors", "grouped", 1, GROUPED, tmp_path / "fold")
+    crossval.run_fold(*arguments)
+    written = {path.name: path.read_bytes() for path in (tmp_path / "fold").iterdir()}
+    assert set(written) == {"weights.safetensors", "run.json", "test.csv"}
+    files = read_predictions(tmp_path / "fold" / "test.csv").files
+    assert not {entries[place].file for place in calls[0]} & set(files)
+    assert len(calls[0]) + len(files) == len(entries)
+    crossval.run_fold(*arguments)
+    assert len(calls) == 1
+    assert {path.name: path.read_bytes() for path in (tmp_path / "fold").iterdir()} == written

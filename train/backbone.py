@@ -109,7 +109,7 @@ def distil(name: str, teacher: keras.Model, root: Path, minutes: float, batch: i
     spec = get_spec(name)
     pictures = training_pictures(np.array([LABELS.index(entry.label) for entry in entries]))
     pictures = [picture for picture in pictures if picture.kind != "moved"]
-    np.random.default_rng(0).shuffle(pictures)  # type: ignore[arg-type]
+    np.random.default_rng(0).shuffle(pictures)
     student = part_of(name)
     coarse = 14 // min(14, student.output.shape[1])
     stride = max(1, student.output.shape[1] // 14)

@@ -124,7 +124,7 @@ def fit(
         for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
             batch = order[start : start + recipe.batch]
             some = random.choice(chosen, PAIRS)
-            pair = [served[place] for place in some] + [moved[place, random.integers(4)] for place in some]
+            pair = [served[place] for place in some] + [moved[place, int(random.integers(4))] for place in some]
             slices = features.slices[batch]
             maps = features.maps[np.concatenate([batch, pair])].astype(np.float32)
             cover = features.lesions[batch].astype(np.float32)
