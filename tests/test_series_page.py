@@ -160,7 +160,7 @@ def test_the_headline_is_what_the_sets_say_and_the_plot_shows_where(done: Finish
 
 def test_answers_are_counted_without_a_plural_that_would_have_to_agree(done: Finished) -> None:
     count = done.series.aggregate.decisions["undecided"]
-    words = {"en": f"Undecided: {count}", "fr": f"Indéterminé : {count}", "es": f"Indeterminado: {count}"}
+    words = {"en": f"Undecided: {count}", "fr": f"Indéterminé : {count}", "es": f"Sin decidir: {count}"}
     for language, counted in words.items():
         told = speaking(language, lambda: panels.summary(done.series))
         assert counted in told.replace("\N{NO-BREAK SPACE}", " ")
