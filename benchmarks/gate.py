@@ -220,11 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--write needs the dataset and the samples")
     outside = list(strangers(samples, options.extra))
     if data:
-<<<<<<< HEAD
-        files = [data / entry.file for entry in held_out()][::4]
-=======
         files = [data / entry.file for entry in held_out()[::4]]
->>>>>>> greenpage
         outside += altered([item for item in read(files) if item])
     text = document(outside, list(chests(samples, data)))
     print(text)

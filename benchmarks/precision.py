@@ -2,11 +2,7 @@
 
     python -m benchmarks.precision [--data FOLDER]
 
-<<<<<<< HEAD
-For each model, over the slices that the shipped weights were not taught by: the largest change of a calibrated
-=======
 For each model, over the slices that the shipped weights did not learn from: the largest change of a calibrated
->>>>>>> modeltests
 probability from float32 to bf16, and how many slices change their class or their status. bf16 may be what
 `LUNGAPP_PRECISION` picks by itself only as long as no probability moves by more than 0.005 and no slice changes
 its class.
@@ -52,11 +48,7 @@ def main() -> None:
     root = find_dataset(parser.parse_args().data)
     print("| Model | Slices | Largest change | of them over 0.005 | Changed class | Changed status |\n|" + 6 * " --- |")
     for spec in shipped(WEIGHTS):
-<<<<<<< HEAD
-        inputs = np.stack([to_input(Anatomy(read_slice(root / entry.file)), spec) for entry in held_out()])
-=======
         inputs = inputs_of(root, spec)
->>>>>>> modeltests
         pairs = list(zip(*(predictions(spec, way, inputs) for way in (EXACT, FAST)), strict=True))
         moved = [float(np.abs(exact.probabilities - fast.probabilities).max()) for exact, fast in pairs]
         over = sum(change > ALLOWED for change in moved)

@@ -23,23 +23,15 @@ from lungapp.anatomy import Anatomy
 from lungapp.engine import Engine
 from lungapp.errors import UnknownMethod
 from lungapp.inference import LoadedModel
-<<<<<<< HEAD
 from lungapp.methods import METHODS, WITHOUT_TENSORFLOW, available_methods, get_method
-from lungapp.models import build_model
-=======
-from lungapp.methods import METHODS, get_method
 from lungapp.models import LogMeanExp
->>>>>>> modeltests
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, MODELS
 from lungapp.saliency import ONE_PASS
 from lungapp.saliency.scorecam import scorecam
-<<<<<<< HEAD
 from lungapp.settings import WEIGHTS
 from lungapp.ui.analyse import describe_method
-=======
 from tests.conftest import write_toy
->>>>>>> modeltests
 
 ROOT = WEIGHTS.parent
 NAMES = [method.name for method in METHODS]
