@@ -43,7 +43,7 @@ def reliability_section(title: str, card: Card) -> str:
         say("{name}: {said}", name=name, said=_describe(found[name], entries)) for name, entries in bins.items()
     )
     words = say("Reliability of {model}. {lines}.", model=title, lines=said)
-    chart = draw_lines(words, lines, say("Probability it gave"), say("Share right"), unit=True)
+    chart = draw_lines(words, lines, say("Probability it gave"), say("Share right"))
     note = say_html(
         "A model whose probabilities hold lies on the dotted line; below it is too sure of "
         "itself. Larger marks stand for more slices."

@@ -32,8 +32,8 @@ BASELINES = {
 
 INTRODUCTION = mark(
     "Measured on slices kept from training, under two ways of keeping them: every slice is tested once, in five "
-    "rounds, by weights that did not learn from it. Small figures are 95 % intervals. The last three rows are baselines: "
-    "methods that were never shown where a lesion is."
+    "rounds, by weights that did not learn from it. Small figures are 95 % intervals. The last three rows are "
+    "baselines: methods that were never shown where a lesion is."
 )
 
 
