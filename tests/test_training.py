@@ -47,7 +47,7 @@ def test_a_picture_is_the_same_every_time_and_an_input(crop, kind):
         assert np.array_equal(one, same)
         assert (one.shape, one.dtype) == ((64, 64), np.float32)
         assert one.min() >= 0
-        assert one.max() <= 1
+        assert one.max() <= 1 + 1e-6  # averaging rounds
     assert np.array_equal(first[0], other[0]) == (kind == "as served")
 
 
@@ -164,13 +164,14 @@ def toy(slices: int = 60) -> tuple[Features, np.ndarray, np.ndarray]:
     labels, groups = np.arange(slices) % 3, np.arange(slices) // 2
     kinds = [("as served", 0), *(("moved", number) for number in range(4)), ("lesions", 0)]
     rows = [(place, *kind) for kind in kinds for place in range(slices)]
-    maps = random.normal(0, 0.3, (len(rows), 2, 2, 112))
+    maps = np.zeros((len(rows), 2, 2, 112))
+    maps[..., :12] = random.normal(0, 0.3, (len(rows), 2, 2, 12))
     lesions = np.zeros((len(rows), 2, 2))
     for row, (place, kind, _) in enumerate(rows):
         maps[row, ..., labels[place]] += 3
         if kind == "lesions":
             at = tuple(random.integers(2, size=2))
-            maps[row, *at, 10] += 3
+            maps[row, *at, 10] += 6
             lesions[row, *at] = 1
     columns = (np.array(column) for column in zip(*rows, strict=True))
     places, names, numbers = columns

@@ -29,10 +29,11 @@ def fold_parts(entries: Sequence[Entry], protocol: str, fold: int, folds: int = 
     distinct = [entry for entry in entries if not entry.duplicate_of]
     labels = np.array([entry.label for entry in distinct])
     groups = np.array([entry.group for entry in distinct])
-    splits = (StratifiedGroupKFold if protocol == "grouped" else StratifiedKFold)(
-        folds, shuffle=True, random_state=SEED
-    )
-    test = set(list(splits.split(labels, labels, groups))[fold][1].tolist())
+    if protocol == "grouped":
+        splits = StratifiedGroupKFold(folds, shuffle=True, random_state=SEED).split(labels, labels, groups)
+    else:
+        splits = StratifiedKFold(folds, shuffle=True, random_state=SEED).split(labels, labels)
+    test = set(list(splits)[fold][1].tolist())
     return {entry.file: "test" if place in test else "train" for place, entry in enumerate(distinct)}
 
 
