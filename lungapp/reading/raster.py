@@ -14,8 +14,8 @@ from PIL import Image
 from lungapp.errors import InputTooLarge, UnsupportedInput
 from lungapp.reading.codestreams import check_scans
 from lungapp.reading.limits import Limits
-from lungapp.reading.room import need_room
 from lungapp.reading.pillow_flaws import check_bytes, check_exif, check_page
+from lungapp.reading.room import need_room
 from lungapp.slices import Slice, SliceInfo
 from lungapp.texts import Text, mark
 
