@@ -196,7 +196,7 @@ def soak(app: Application, model: str, users: int, minutes: float) -> bool:
     Returns whether the honest users' p95 beside it was at most `BESIDE` times what it is without, and nobody met an
     error.
     """
-    from lungapp.ui.theme import SESSIONS  # imports Gradio, which the users do without
+    from lungapp.ui.serving import SESSIONS  # imports Gradio, which the users do without
 
     slices, step = pictures(), 60 * minutes / SOAK_STEPS
     rounds = math.ceil(SESSIONS / users)
