@@ -88,7 +88,7 @@ def assign(model: keras.Model, tensors: Mapping[str, np.ndarray]) -> None:
 def write_backbone(backbone: keras.Model, path: Path) -> None:
     """Write the weights of ``backbone`` in full precision."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: np.array(variable) for name, variable in variables_of(backbone).items()}, path)
+    save_file({name: np.asarray(variable) for name, variable in variables_of(backbone).items()}, path)
 
 
 def part_of(name: str) -> keras.Model:
