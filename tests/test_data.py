@@ -153,56 +153,11 @@ def test_shifted_copies_fall_into_one_group_and_strangers_apart():
     assert similarity_groups(series).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_splits_are_seeded_and_complete(made_up, protocol):
-    entries = build_manifest(made_up)
-    parts = split(entries, protocol, seed=0)
-    assert parts == split(entries, protocol, seed=0)
-    assert parts != split(entries, protocol, seed=1)
-    assert set(parts) == {entry.file for entry in entries}
-    assert set(parts.values()) == set(PARTS)
-
-
-def test_an_unknown_protocol_is_refused(made_up):
-    with pytest.raises(ValueError, match="Expected a protocol out of"):
-        split(build_manifest(made_up), "patient", 0)
-
-
-@pytest.mark.parametrize(("protocol", "seed"), DRAWS)
-def test_the_committed_splits_are_80_10_10_by_class(protocol, seed):
-    entries = {entry.file: entry for entry in read_manifest() if not entry.duplicate_of}
-    parts = read_split(protocol, seed)
-    assert set(parts) == set(entries)
-    for label in LABELS:
-        counts = Counter(parts[file] for file, entry in entries.items() if entry.label == label)
-        total = counts.total()
-        assert counts["test"] / total == pytest.approx(0.1, abs=0.02)
-        assert counts["validation"] / total == pytest.approx(0.1, abs=0.02)
-
-
-def test_no_group_and_no_duplicate_stands_on_two_sides():
-    parts = read_split("grouped")
-    sides = defaultdict(set)
-    digests = defaultdict(set)
-    for entry in read_manifest():
-        if not entry.duplicate_of:
-            sides[entry.group].add(parts[entry.file])
-        digests[entry.digest].add(entry.duplicate_of or entry.file)
-    assert all(len(side) == 1 for side in sides.values())
-    assert all(len(originals) == 1 for originals in digests.values())
-
-
-def test_the_command_writes_manifest_and_splits(made_up, tmp_path):
+def test_the_command_writes_the_manifest(made_up, tmp_path):
     command = [sys.executable, "-m", "train.data", "--data", str(made_up), "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=data.SPLITS.parent.parent, check=True)
     assert "90 files, 90 distinct" in done.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "grouped.csv",
-        "image_level-0.csv",
-        "image_level-1.csv",
-        "image_level-2.csv",
-        "manifest.csv",
-    ]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.csv"]
 
 
 def test_the_command_fails_with_words_not_a_traceback(tmp_path):
@@ -218,5 +173,3 @@ def test_the_committed_files_follow_from_the_dataset(dataset):
     assert entries == read_manifest()
     assert len(entries) == 1097
     assert sum(not entry.duplicate_of for entry in entries) == 1054
-    for protocol, seed in DRAWS:
-        assert split(entries, protocol, seed) == read_split(protocol, seed)
