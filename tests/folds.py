@@ -13,7 +13,9 @@ from train.folds import FOLDS, fold_parts
 from train.predict import Predictions, write_predictions
 
 
-def write_results(folder: Path, names: Iterable[str], protocols: Iterable[str] = PROTOCOLS, signal: float = 2.0) -> None:
+def write_results(
+    folder: Path, names: Iterable[str], protocols: Iterable[str] = PROTOCOLS, signal: float = 2.0
+) -> None:
     """Write ``<protocol>/fold<K>/<name>/test.csv``: noise, and ``signal`` on the true class."""
     for number, name in enumerate(names):
         for protocol in protocols:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,21 +16,14 @@ from lungapp.registry import LABELS
 from tests.conftest import write_dataset
 from train import data
 from train.data import (
-    DRAWS,
-    PARTS,
-    PROTOCOLS,
     build_manifest,
     check_undamaged,
     download,
     find_dataset,
     manifest_digest,
     read_manifest,
-    read_split,
     similarity_groups,
-    split,
-    split_path,
     write_manifest,
-    write_split,
 )
 
 
@@ -105,19 +98,12 @@ def test_the_manifest_lists_every_file_and_names_duplicates(made_up, tmp_path):
     assert entries["Normal cases/normal case (98).png"].duplicate_of == "Normal cases/normal case (2).png"
     assert sum(not entry.duplicate_of for entry in entries.values()) == 90
     assert all((entry.group == -1) == bool(entry.duplicate_of) for entry in entries.values())
-    parts = split(list(entries.values()), "grouped", 7)
-    assert len(parts) == 90
 
 
-def test_manifest_and_split_survive_the_disk(made_up, tmp_path):
+def test_the_manifest_survives_the_disk(made_up, tmp_path):
     entries = build_manifest(made_up)
     write_manifest(entries, tmp_path / "manifest.csv")
     assert read_manifest(tmp_path / "manifest.csv") == entries
-    parts = split(entries, "image_level", 1)
-    write_split(parts, split_path("image_level", 1, tmp_path))
-    assert read_split("image_level", 1, tmp_path) == parts
-    with pytest.raises(DatasetNotFound, match=r"a split for seed 2 .* no image_level-2\.csv"):
-        read_split("image_level", 2, tmp_path)
 
 
 def test_the_digest_follows_what_training_depends_on(made_up):

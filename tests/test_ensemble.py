@@ -55,7 +55,8 @@ def test_members_must_have_scored_the_same_slices(change):
 
 def cards() -> list[ModelCard]:
     return [
-        ModelCard({"name": name, "labels": list(LABELS), "weights_sha256": name * 2, "licence": "MIT"}) for name in NAMES
+        ModelCard({"name": name, "labels": list(LABELS), "weights_sha256": name * 2, "licence": "MIT"})
+        for name in NAMES
     ]
 
 
