@@ -1,19 +1,23 @@
-"""The folds, a whole cross-validation on a made-up dataset, and the tables made of it."""
+"""The folds, the baselines on them, and the cards and tables made of their logits."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
 
-from lungapp.registry import LABELS, MODELS
+from lungapp.cards import read_card
+from lungapp.models import build_model
+from lungapp.registry import LABELS, get_spec
+from lungapp.weights_io import write_weights
 from tests.conftest import write_dataset
-from train import crossval, crossval_table, pipeline, recipes
+from tests.folds import write_results
 from train.baselines import Baselines
+from train.card import BASELINES
 from train.data import PROTOCOLS, Entry, build_manifest, read_manifest
-from train.folds import FOLDS, KEPT, fold_parts
-from train.recipes import Recipe, Stage
+from train.folds import FOLDS, SHIPPED, fold_parts, held_out, learnt_from
+from train.predict import RESULTS, pooled, read_folds, read_predictions
+from train.publish import publish
+from train.table import render_page, render_table
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -21,29 +25,17 @@ def test_every_slice_is_held_out_once_and_no_duplicate_is_used(protocol):
     entries = read_manifest()
     distinct = {entry.file for entry in entries if not entry.duplicate_of}
     folds = [fold_parts(entries, protocol, fold) for fold in range(FOLDS)]
-    held_out = [file for parts in folds for file, part in parts.items() if part == "test"]
-    assert sorted(held_out) == sorted(distinct)
-    for parts in folds:
-        assert set(parts) == distinct
-        sizes = [sum(part == name for part in parts.values()) for name in ("train", "validation", "test")]
-        assert sizes[0] > 600
-        assert sizes[1] > 70
+    assert sorted(file for parts in folds for file, part in parts.items() if part == "test") == sorted(distinct)
+    assert all(set(parts) == distinct and set(parts.values()) == {"train", "test"} for parts in folds)
 
 
 def test_no_group_and_no_picture_lies_on_two_sides_of_a_grouped_fold():
     entries = [entry for entry in read_manifest() if not entry.duplicate_of]
     for fold in range(FOLDS):
         parts = fold_parts(entries, "grouped", fold)
-        sides: dict[str, set[int]] = {}
-        digests: dict[str, set[str]] = {}
-        for entry in entries:
-            sides.setdefault(parts[entry.file], set()).add(entry.group)
-            digests.setdefault(parts[entry.file], set()).add(entry.digest)
-        for found in (sides, digests):
-            train, validation, test = (found[name] for name in ("train", "validation", "test"))
-            assert not train & test
-            assert not train & validation
-            assert not validation & test
+        for identity in ("group", "digest"):
+            sides = [{getattr(e, identity) for e in entries if parts[e.file] == part} for part in ("train", "test")]
+            assert not sides[0] & sides[1]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -51,8 +43,13 @@ def test_every_part_of_every_fold_has_every_class(protocol):
     entries = [entry for entry in read_manifest() if not entry.duplicate_of]
     for fold in range(FOLDS):
         parts = fold_parts(entries, protocol, fold)
-        for name in ("train", "validation", "test"):
+        for name in ("train", "test"):
             assert {entry.label for entry in entries if parts[entry.file] == name} == set(LABELS)
+
+
+def test_the_shipped_weights_are_judged_on_what_they_did_not_learn_from():
+    assert {entry.group for entry in held_out()}.isdisjoint(entry.group for entry in learnt_from())
+    assert len(held_out()) + len(learnt_from()) == 1054
 
 
 def test_folds_are_the_same_every_time_and_refuse_what_is_none():
@@ -64,65 +61,51 @@ def test_folds_are_the_same_every_time_and_refuse_what_is_none():
             fold_parts(entries, protocol, fold)
 
 
-@pytest.fixture
-def small_set(tmp_path, monkeypatch):
+def test_the_baselines_hold_every_slice_out(tmp_path):
     root = write_dataset(tmp_path / "set", (40, 30, 40), size=140)
     entries = build_manifest(root)
-    for module in (pipeline, crossval):
-        monkeypatch.setattr(module, "read_manifest", lambda: entries)
-    monkeypatch.setattr(crossval, "KEPT", tmp_path / "kept")
-    short = Recipe((Stage(1, 1e-3, batch=16, averaged=True, group_head=False),))
-    monkeypatch.setitem(recipes.SHORT, "basic_cnn", short)
-    return tmp_path, root, entries
+    distinct = [entry for entry in entries if not entry.duplicate_of]
+    truth = np.eye(3)[[LABELS.index(entry.label) for entry in distinct]]
+    made = Baselines(root, entries, truth + np.random.default_rng(0).normal(0, 0.3, truth.shape))
+    for name in BASELINES:
+        for fold in range(FOLDS):
+            made.write_fold(name, "grouped", fold, tmp_path / "results")
+        whole = pooled(read_folds(name, "grouped", tmp_path / "results"))
+        assert sorted(whole.files) == sorted(entry.file for entry in distinct)
+        assert whole.probabilities().sum(axis=1) == pytest.approx(1)
+        if name == "frozen_features":
+            assert (whole.logits.argmax(axis=1) == whole.labels).mean() > 0.8
 
 
-def test_a_cross_validation_from_pictures_to_tables(small_set):
-    place, root, entries = small_set
-    common = ["basic_cnn", "--data", str(root), "--runs", str(place / "runs"), "--size", "64", "--keep"]
-    for protocol in PROTOCOLS:
-        crossval.main([*common, "--protocol", protocol])
-    weights = place / "runs" / "crossval" / "grouped" / "fold3" / "basic_cnn" / "weights.safetensors"
-    before = weights.stat().st_mtime_ns
-    crossval.main([*common, "--protocol", "grouped"])  # a finished fold is not trained again
-    assert weights.stat().st_mtime_ns == before
-    baselines = Baselines(root, entries)
-    for fold in range(FOLDS):
-        baselines.write_fold("nearest_neighbour", "grouped", fold, place / "kept")
-    summary = crossval_table.summarise(place / "kept")
-    distinct = sum(not entry.duplicate_of for entry in entries)
-    for protocol in PROTOCOLS:
-        found = summary["results"]["basic_cnn"][protocol]
-        assert found["n"] == np.sum(found["confusion_matrix"]) == distinct
-        assert len(found["accuracy"]["folds"]) == FOLDS
-    assert summary["results"]["basic_cnn"]["image_level"]["bootstrap_units"] == distinct
-    groups = {entry.group for entry in entries if entry.group >= 0}
-    assert summary["results"]["basic_cnn"]["grouped"]["bootstrap_units"] == len(groups)
-    assert summary["results"]["nearest_neighbour"]["grouped"]["n"] == distinct
-    assert "grouped" not in summary["results"]["resnet50"]
-    assert summary["settings"]["models"] == {"basic_cnn": {"size": 64, "epochs": 1, "pretrained": "none"}}
-    clean = summary["audit"]["basic_cnn"]["clean"]["accuracy"]
-    assert clean == pytest.approx(summary["results"]["basic_cnn"]["grouped"]["accuracy"]["value"], abs=0.02)
-    page = crossval_table.render(summary)
-    assert f"{summary['results']['basic_cnn']['grouped']['auc_malignant']['value']:.3f}" in page
+def test_weights_and_card_of_the_shipped_fold_and_the_tables_of_all(tmp_path):
+    spec, results, weights = get_spec("basic_cnn"), tmp_path / "results", tmp_path / "weights"
+    weights.mkdir()
+    assert not publish(spec, tmp_path / "runs", weights, results)
+    assert not list(weights.iterdir())
+    write_results(results, [spec.name, *BASELINES])
+    run = tmp_path / "runs" / "grouped" / f"fold{SHIPPED}" / spec.name
+    run.mkdir(parents=True)
+    write_weights(build_model(spec), run / "weights.safetensors")
+    assert publish(spec, tmp_path / "runs", weights, results)
+    card = read_card(spec, weights).data
+    assert (weights / "basic_cnn.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    assert card["metrics"]["grouped"]["n"] == np.sum(card["metrics"]["grouped"]["confusion_matrix"]) == 1054
+    assert card["metrics"]["grouped"]["shipped_fold"]["n"] == len(held_out())
+    assert set(card["baselines"]) == set(BASELINES)
+    assert "audit" not in card
+    value = card["metrics"]["grouped"]["auc_malignant"]
+    shown = f"{value['value']:.3f} ({value['interval'][0]:.2f} to {value['interval'][1]:.2f})"
+    table, page = render_table(weights), render_page(weights)
+    assert shown in table.split("| Basic CNN |")[1].splitlines()[0]
+    assert shown in page
+    assert table.split("| ResNet-50 |")[1].splitlines()[0].count("not measured") == 6
 
 
-def test_the_committed_tables_follow_from_the_committed_predictions():
-    summary = crossval_table.summarise()
-    assert json.loads(crossval_table.CROSSVAL.read_text(encoding="utf-8")) == json.loads(json.dumps(summary))
-    assert crossval_table.PAGE.read_text(encoding="utf-8") == crossval_table.render(summary)
-    for spec in MODELS:
-        assert set(summary["results"][spec.name]) == {"grouped", "image_level"}
-        assert spec.name in summary["audit"]
-
-
-def test_the_committed_predictions_are_of_the_folds():
-    entries = read_manifest()
-    labels = {entry.file: entry.label for entry in entries}
-    from train.predict import read_predictions
-
-    for path in sorted(KEPT.glob("*/fold*/*/test.csv")):
+def test_the_committed_logits_are_of_the_folds():
+    labels = {entry.file: entry.label for entry in read_manifest()}
+    for path in sorted(RESULTS.glob("*/fold*/*/test.csv")):
         protocol, fold = path.parts[-4], int(path.parts[-3].removeprefix("fold"))
-        parts = fold_parts(entries, protocol, fold)
-        found = read_predictions(path)
-        assert set(found.files) == {file for file, part in parts.items() if part == "test"}
-        assert [LABELS[label] for label in found.labels] == [labels[file] for file in found.files]
+        parts = fold_parts(read_manifest(), protocol, fold)
+        committed = read_predictions(path)
+        assert set(committed.files) == {file for file, part in parts.items() if part == "test"}
+        assert [LABELS[label] for label in committed.labels] == [labels[file] for file in committed.files]

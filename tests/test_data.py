@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,21 +16,14 @@ from lungapp.registry import LABELS
 from tests.conftest import write_dataset
 from train import data
 from train.data import (
-    DRAWS,
-    PARTS,
-    PROTOCOLS,
     build_manifest,
     check_undamaged,
     download,
     find_dataset,
     manifest_digest,
     read_manifest,
-    read_split,
     similarity_groups,
-    split,
-    split_path,
     write_manifest,
-    write_split,
 )
 
 
@@ -105,19 +98,12 @@ def test_the_manifest_lists_every_file_and_names_duplicates(made_up, tmp_path):
     assert entries["Normal cases/normal case (98).png"].duplicate_of == "Normal cases/normal case (2).png"
     assert sum(not entry.duplicate_of for entry in entries.values()) == 90
     assert all((entry.group == -1) == bool(entry.duplicate_of) for entry in entries.values())
-    parts = split(list(entries.values()), "grouped", 7)
-    assert len(parts) == 90
 
 
-def test_manifest_and_split_survive_the_disk(made_up, tmp_path):
+def test_the_manifest_survives_the_disk(made_up, tmp_path):
     entries = build_manifest(made_up)
     write_manifest(entries, tmp_path / "manifest.csv")
     assert read_manifest(tmp_path / "manifest.csv") == entries
-    parts = split(entries, "image_level", 1)
-    write_split(parts, split_path("image_level", 1, tmp_path))
-    assert read_split("image_level", 1, tmp_path) == parts
-    with pytest.raises(DatasetNotFound, match=r"a split for seed 2 .* no image_level-2\.csv"):
-        read_split("image_level", 2, tmp_path)
 
 
 def test_the_digest_follows_what_training_depends_on(made_up):
@@ -153,56 +139,11 @@ def test_shifted_copies_fall_into_one_group_and_strangers_apart():
     assert similarity_groups(series).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_splits_are_seeded_and_complete(made_up, protocol):
-    entries = build_manifest(made_up)
-    parts = split(entries, protocol, seed=0)
-    assert parts == split(entries, protocol, seed=0)
-    assert parts != split(entries, protocol, seed=1)
-    assert set(parts) == {entry.file for entry in entries}
-    assert set(parts.values()) == set(PARTS)
-
-
-def test_an_unknown_protocol_is_refused(made_up):
-    with pytest.raises(ValueError, match="Expected a protocol out of"):
-        split(build_manifest(made_up), "patient", 0)
-
-
-@pytest.mark.parametrize(("protocol", "seed"), DRAWS)
-def test_the_committed_splits_are_80_10_10_by_class(protocol, seed):
-    entries = {entry.file: entry for entry in read_manifest() if not entry.duplicate_of}
-    parts = read_split(protocol, seed)
-    assert set(parts) == set(entries)
-    for label in LABELS:
-        counts = Counter(parts[file] for file, entry in entries.items() if entry.label == label)
-        total = counts.total()
-        assert counts["test"] / total == pytest.approx(0.1, abs=0.02)
-        assert counts["validation"] / total == pytest.approx(0.1, abs=0.02)
-
-
-def test_no_group_and_no_duplicate_stands_on_two_sides():
-    parts = read_split("grouped")
-    sides = defaultdict(set)
-    digests = defaultdict(set)
-    for entry in read_manifest():
-        if not entry.duplicate_of:
-            sides[entry.group].add(parts[entry.file])
-        digests[entry.digest].add(entry.duplicate_of or entry.file)
-    assert all(len(side) == 1 for side in sides.values())
-    assert all(len(originals) == 1 for originals in digests.values())
-
-
-def test_the_command_writes_manifest_and_splits(made_up, tmp_path):
+def test_the_command_writes_the_manifest(made_up, tmp_path):
     command = [sys.executable, "-m", "train.data", "--data", str(made_up), "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=data.SPLITS.parent.parent, check=True)
     assert "90 files, 90 distinct" in done.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "grouped.csv",
-        "image_level-0.csv",
-        "image_level-1.csv",
-        "image_level-2.csv",
-        "manifest.csv",
-    ]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.csv"]
 
 
 def test_the_command_fails_with_words_not_a_traceback(tmp_path):
@@ -218,5 +159,3 @@ def test_the_committed_files_follow_from_the_dataset(dataset):
     assert entries == read_manifest()
     assert len(entries) == 1097
     assert sum(not entry.duplicate_of for entry in entries) == 1054
-    for protocol, seed in DRAWS:
-        assert split(entries, protocol, seed) == read_split(protocol, seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -13,11 +12,11 @@ from lungapp.engine import Engine
 from lungapp.errors import WeightsMismatch, WeightsMissing
 from lungapp.registry import LABELS, MODELS
 from tests.fakes import make_calibration
-from train import card, ensemble
-from train.calibrate import fit_temperature
+from tests.folds import write_results
+from train import ensemble
+from train.calibrate import fit_temperature, leaving_out
 from train.metrics import FIGURES
-from train.pipeline import Part
-from train.predict import Predictions, write_predictions
+from train.predict import Predictions, pooled, read_folds
 
 NAMES = [spec.name for spec in MODELS]
 
@@ -54,99 +53,36 @@ def test_members_must_have_scored_the_same_slices(change):
         ensemble.mean_of([one, Predictions(files, logits, labels, groups)], [1, 1])
 
 
-@pytest.fixture
-def committed(tmp_path):
-    """Held-out logits of three members: one grouped run each, image-level seeds 0 and 1, the last only of two."""
-    for number, name in enumerate(NAMES):
-        for protocol, seed in (("grouped", 0), ("image_level", 0), ("image_level", 1)):
-            if number == 2 and seed == 1:
-                continue
-            folder = tmp_path / "results" / protocol / f"{name}-seed{seed}"
-            folder.mkdir(parents=True)
-            for offset, part in ((0, "validation"), (500, "test")):
-                made = predictions(offset + 10 * seed + number, sharpness=1 + number)
-                rows = Part(made.files, np.zeros((60, 1, 1, 1), np.float32), made.labels, made.groups)
-                write_predictions(folder / f"{part}.csv", rows, made.logits)
-    return tmp_path / "results"
-
-
-def cards_of(seeds: tuple[int, ...] = (0, 0, 0)) -> list[ModelCard]:
+def cards() -> list[ModelCard]:
     return [
-        ModelCard(
-            {"name": name, "labels": list(LABELS), "weights_sha256": name * 2, "data": {"seed": seed}, "licence": "MIT"}
-        )
-        for name, seed in zip(NAMES, seeds, strict=True)
+        ModelCard({"name": name, "labels": list(LABELS), "weights_sha256": name * 2, "licence": "MIT"})
+        for name in NAMES
     ]
 
 
-def test_only_seeds_that_all_members_have_run_are_averaged(committed):
-    found = ensemble.shared_runs(cards_of(), committed)
-    assert {protocol: [ensemble.seeds_of(members) for members in seeds] for protocol, seeds in found.items()} == {
-        "grouped": [[0, 0, 0]],
-        "image_level": [[0, 0, 0]],
-    }
-    two = ensemble.shared_runs(cards_of()[:2], committed)
-    assert [ensemble.seeds_of(members) for members in two["image_level"]] == [[0, 0], [1, 1]]
-
-
-def test_members_of_several_seeds_or_without_a_run_are_refused(committed):
-    with pytest.raises(ValueError, match="of one seed"):
-        ensemble.shared_runs(cards_of((0, 0, 1)), committed)
-    shutil.rmtree(committed / "grouped" / f"{NAMES[1]}-seed0")
-    with pytest.raises(ValueError, match="grouped run of every member"):
-        ensemble.shared_runs(cards_of(), committed)
-
-
-def test_the_card_is_a_models_card(committed):
-    runs = ensemble.shared_runs(cards_of(), committed)
-    made = ensemble.make_ensemble_card(cards_of(), runs)
+def test_the_card_is_a_models_card_of_the_members_calibrated_mean(tmp_path):
+    write_results(tmp_path, NAMES)
+    made = ensemble.make_ensemble_card(cards(), tmp_path)
     assert json.loads(json.dumps(made)) == made
     assert made["members"] == {name: name * 2 for name in NAMES}
     assert made["calibration"]["temperature"] == 1.0
-    tests = [card.read_predictions(run / "test.csv") for run in runs["grouped"][0]]
-    temperatures = [fit_temperature(card.read_predictions(run / "validation.csv")) for run in runs["grouped"][0]]
-    assert temperatures[2] > 1.5
-    mean = np.mean([test.probabilities(t) for test, t in zip(tests, temperatures, strict=True)], axis=0)
-    for protocol in ("grouped", "image_level"):
-        assert made["metrics"][protocol]["seeds"] == [0]
+    found = ensemble.mean_folds(NAMES, "grouped", tmp_path)
+    members = [read_folds(name, "grouped", tmp_path) for name in NAMES]
+    temperatures = [fit_temperature(leaving_out(folds, 1)) for folds in members]
+    mean = np.mean([folds[1].probabilities(t) for folds, t in zip(members, temperatures, strict=True)], axis=0)
+    assert found[1].probabilities() == pytest.approx(mean, abs=1e-4)
+    whole = pooled(found)
     for name, figure in FIGURES.items():
-        assert made["metrics"]["grouped"][name]["value"] == pytest.approx(figure(mean, tests[0].labels), abs=2e-3)
-    assert (made["metrics"]["grouped"]["bootstrap_units"], made["metrics"]["image_level"]["bootstrap_units"]) == (
-        30,
-        60,
-    )
-    found = made["calibration"]
-    assert found["after"]["brier"] == made["metrics"]["grouped"]["brier"]["value"]
-    raw = np.mean([test.probabilities() for test in tests], axis=0)
-    assert found["before"]["brier"] == pytest.approx(FIGURES["brier"](raw, tests[0].labels), abs=1e-4)
-    single = card.calibration_of(runs["grouped"][0][0])
-    assert found.keys() == single.keys()
-    assert found["operating_points"]["sensitivity_95"].keys() == {"threshold", "validation", "test"}
-    assert sum(part["n"] for part in found["test"].values()) == 60
+        value = made["metrics"]["grouped"][name]["value"]
+        assert value == pytest.approx(figure(whole.probabilities(), whole.labels), abs=1e-3)
+    units = {protocol: made["metrics"][protocol]["bootstrap_units"] for protocol in ("grouped", "image_level")}
+    assert units == {"grouped": 117, "image_level": 1054}
+    assert made["metrics"]["grouped"]["shipped_fold"]["n"] == len(found[0].files)
 
 
-def test_folds_may_choose_the_threshold_but_for_groups_to_test_on(committed):
-    runs = ensemble.shared_runs(cards_of(), committed)["grouped"][0]
-    sure = Predictions(("",) * 80, np.tile([9.0, 0, 0], (80, 1)), np.zeros(80, int), np.arange(80))
-    elsewhere = Predictions(sure.files, sure.logits, sure.labels, sure.groups + 100)
-    for made in (ensemble.calibration_of_mean, lambda paths, folds: card.calibration_of(paths[0], folds)):
-        assert made(runs, [elsewhere])["confident_above"] == 0.9
-        assert made(runs, [sure])["groups"] == 50, "30 of the 80 groups are tested on"
-
-
-def test_the_cross_validation_goes_into_the_card(tmp_path, monkeypatch):
-    monkeypatch.setattr(card, "CROSSVAL", tmp_path / "crossval.json")
-    assert card.crossval_of(ENSEMBLE) == {}
-    summary = {"settings": {"folds": 5}, "results": {ENSEMBLE: {"grouped": {"n": 3}}}, "audit": {}}
-    card.CROSSVAL.write_text(json.dumps(summary))
-    assert card.crossval_of(ENSEMBLE) == {"crossval": {"settings": {"folds": 5}, "grouped": {"n": 3}}}
-    assert card.crossval_of("resnet50") == {}
-    summary["results"] |= {"resnet50": {}, "nearest_neighbour": {"grouped": {"n": 4}}}
-    summary["audit"] = {"resnet50": {"clean": {"accuracy": 1.0}}}
-    card.CROSSVAL.write_text(json.dumps(summary))
-    found = card.crossval_of("resnet50")["crossval"]
-    assert found["audit"] == {"clean": {"accuracy": 1.0}}
-    assert found["baselines"] == {"nearest_neighbour": {"grouped": {"n": 4}}}
+def test_without_every_member_there_is_no_mean(tmp_path):
+    write_results(tmp_path, NAMES[:2], ["grouped"])
+    assert ensemble.mean_folds(NAMES, "grouped", tmp_path) == []
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from train.metrics import (
     balanced_accuracy,
     brier,
     expected_calibration_error,
-    figures,
     negative_log_likelihood,
     pooled_figures,
     reliability,
@@ -26,16 +25,16 @@ TRUTH = np.array([0, 1, 2, 0, 2, 2])
 
 
 def test_figures_of_a_perfect_model():
-    found = figures([Judged(PERFECT, TRUTH, np.arange(6))])
+    found = pooled_figures([Judged(PERFECT, TRUTH, np.arange(6))])
     for name in set(FIGURES) - {"ece", "brier"}:
-        assert found[name] == {"value": 1.0, "interval": [1.0, 1.0]}
+        assert found[name] == {"value": 1.0, "interval": [1.0, 1.0], "folds": [1.0]}
     assert found["confusion_matrix"] == [[2, 0, 0], [0, 1, 0], [0, 0, 3]]
     assert found["n"] == 6
 
 
 def test_figures_by_hand():
     predicted = np.array([0, 0, 2, 2, 2, 2])
-    found = figures([Judged(np.eye(3)[predicted], TRUTH, np.arange(6))])
+    found = pooled_figures([Judged(np.eye(3)[predicted], TRUTH, np.arange(6))])
     assert found["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-4)
     assert found["balanced_accuracy"]["value"] == pytest.approx((1 / 2 + 0 + 1) / 3, abs=1e-4)
     assert found["precision_macro"]["value"] == pytest.approx((1 / 2 + 0 + 3 / 4) / 3, abs=1e-4)
@@ -46,7 +45,7 @@ def test_the_interval_of_an_accuracy_is_the_binomial_one():
     random = np.random.default_rng(0)
     labels = np.tile([0, 1, 2], 100)
     predicted = np.where(random.random(300) < 0.8, labels, (labels + 1) % 3)
-    found = figures([Judged(np.eye(3)[predicted], labels, np.arange(300))])["accuracy"]
+    found = pooled_figures([Judged(np.eye(3)[predicted], labels, np.arange(300))])["accuracy"]
     expected = 1.96 * np.sqrt(found["value"] * (1 - found["value"]) / 300)
     assert found["interval"][1] - found["interval"][0] == pytest.approx(2 * expected, rel=0.15)
 
@@ -57,34 +56,9 @@ def test_intervals_over_groups_are_wider_than_over_slices():
     labels = np.repeat(np.arange(30) % 3, 10)
     right = np.repeat(random.random(30) < 0.7, 10)
     probabilities = np.eye(3)[np.where(right, labels, (labels + 1) % 3)]
-    slices = figures([Judged(probabilities, labels, np.arange(300))])["accuracy"]["interval"]
-    groups = figures([Judged(probabilities, labels, np.repeat(np.arange(30), 10))])["accuracy"]["interval"]
+    slices = pooled_figures([Judged(probabilities, labels, np.arange(300))])["accuracy"]["interval"]
+    groups = pooled_figures([Judged(probabilities, labels, np.repeat(np.arange(30), 10))])["accuracy"]["interval"]
     assert groups[1] - groups[0] > 2 * (slices[1] - slices[0])
-
-
-def test_several_runs_are_averaged():
-    wrong = np.roll(PERFECT, 1, axis=1)
-    found = figures([Judged(PERFECT, TRUTH, np.arange(6)), Judged(wrong, TRUTH, np.arange(6))])
-    assert found["accuracy"]["value"] == 0.5
-    assert found["runs"] == 2
-    assert np.sum(found["confusion_matrix"]) == 12
-
-
-def test_runs_on_other_slices_say_more_than_runs_on_the_same():
-    """A slice tested twice is drawn for both runs: repeating a test makes no interval narrower."""
-    random = np.random.default_rng(0)
-    labels = np.tile([0, 1, 2], 30)
-    answers = [np.eye(3)[np.where(random.random(90) < 0.8, labels, (labels + 1) % 3)] for _ in range(4)]
-
-    def width(units):
-        runs = [Judged(answer, labels, unit) for answer, unit in zip(answers, units, strict=True)]
-        low, high = figures(runs)["accuracy"]["interval"]
-        return high - low
-
-    once = figures([Judged(answers[0], labels, np.arange(90))])["accuracy"]["interval"]
-    answers = [answers[0]] * 4
-    assert width([np.arange(90)] * 4) == pytest.approx(once[1] - once[0], abs=0.01)
-    assert width([np.arange(90) + 90 * run for run in range(4)]) < 0.7 * (once[1] - once[0])
 
 
 def test_calibration_error_and_sensitivity_by_hand():
@@ -201,14 +175,12 @@ def test_pooled_figures_are_of_all_slices_and_tell_each_folds_own():
     for name, figure in FIGURES.items():
         assert found[name]["value"] == round(figure(probabilities, labels), 4)
         assert found[name]["folds"] == [round(figure(fold.probabilities, fold.labels), 4) for fold in folds]
-        assert found[name]["mean"] == pytest.approx(np.mean(found[name]["folds"]), abs=1e-4)
         low, high = found[name]["interval"]
         assert low < high
         assert low <= found[name]["value"] <= high or name == "ece"  # resampling adds noise to the gaps
     assert np.array(found["confusion_matrix"]).sum() == 500
     assert found["roc"] == roc(probabilities, labels)
     assert found["reliability"] == reliability(probabilities, labels)
-    assert "selective" not in found
 
 
 def test_a_fold_without_a_class_has_no_figure_that_needs_it():
@@ -221,7 +193,6 @@ def test_a_fold_without_a_class_has_no_figure_that_needs_it():
     found = pooled_figures(folds)
     for name in ("balanced_accuracy", "precision_macro", "recall_macro", "f1_macro"):
         assert found[name]["folds"][1] is None
-        assert found[name]["mean"] == found[name]["folds"][0]
     for name in ("accuracy", "auc_malignant", "sensitivity_at_95_specificity", "ece", "brier"):
         assert None not in found[name]["folds"]
     assert np.isnan(FIGURES["auc_malignant"](probabilities[labels != MALIGNANT], labels[labels != MALIGNANT]))
@@ -231,16 +202,7 @@ def test_a_fold_without_a_class_has_no_figure_that_needs_it():
 
 def test_a_class_that_is_nowhere_is_an_error():
     with pytest.raises(ValueError, match="every class"):
-        figures([Judged(PERFECT[:1], TRUTH[:1], np.arange(1))])
-
-
-def test_selective_figures_need_to_know_what_is_confident():
-    confident = PERFECT.max(axis=1) > 0.5
-    confident[0] = False
-    wrong = np.roll(PERFECT, 1, axis=1)
-    folds = [Judged(PERFECT, TRUTH, np.arange(6), confident), Judged(wrong, TRUTH, np.arange(6, 12), ~confident)]
-    expected = {"confident": {"n": 6, "right": 5}, "uncertain": {"n": 6, "right": 1}}
-    assert pooled_figures(folds)["selective"] == expected
+        pooled_figures([Judged(PERFECT[:1], TRUTH[:1], np.arange(1))])
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
