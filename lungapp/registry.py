@@ -34,7 +34,7 @@ class ModelSpec:
 MODELS: tuple[ModelSpec, ...] = (
     ModelSpec("basic_cnn", "Basic CNN", mark("Three convolution layers: a small, quick reference.")),
     ModelSpec("resnet50", "ResNet-50", mark("The standard 50-layer residual network.")),
-    ModelSpec("advanced_cnn", "Advanced CNN", mark("Seven convolutions with batch normalisation, quick.")),
+    ModelSpec("advanced_cnn", "Advanced CNN", mark("Inverted residual blocks that start from ImageNet, quick.")),
 )
 
 DEFAULT_MODEL = "advanced_cnn"
