@@ -274,7 +274,7 @@ def _head(titles: dict[str, str], source: Source) -> str:
 def _glance(titles: dict[str, str], source: Source) -> str:
     """Models and baselines in two figures."""
     measured = {title: find(source.cards, name, "metrics") for name, title in titles.items()}
-    beside = next((card["baselines"] for card in source.cards.values() if card.get("baselines")), {})
+    beside: dict[str, Any] = next((card["baselines"] for card in source.cards.values() if card.get("baselines")), {})
     measured |= {title: beside.get(name) for name, title in BASELINES.items()}
     shown = ("balanced_accuracy", "auc_malignant")
     heads = ["", *(f"{METRICS[metric]}: {PROTOCOLS[p][0].lower()}" for p in PROTOCOLS for metric in shown)]

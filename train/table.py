@@ -48,7 +48,7 @@ def read_figures(folder: Path = WEIGHTS) -> dict[str, dict[str, Any]]:
     with contextlib.suppress(WeightsMissing):
         cards[ENSEMBLE] = read_ensemble_card(folder).data
     rows = {title: cards.get(name, {}).get("metrics", {}) for name, title in (*_models(), (ENSEMBLE, "Ensemble"))}
-    beside = next((card["baselines"] for card in cards.values() if card.get("baselines")), {})
+    beside: dict[str, Any] = next((card["baselines"] for card in cards.values() if card.get("baselines")), {})
     return rows | {title: beside.get(name, {}) for name, title in BASELINES.items()}
 
 
