@@ -195,7 +195,7 @@ def test_the_page_begins_with_a_model_index_of_the_cards_figures(folders, tmp_pa
     assert [entry["name"] for entry in data["model-index"]] == [spec.title for spec in MODELS]
     for entry, card in zip(data["model-index"], cards.values(), strict=True):
         _, results = model_index_to_eval_results([entry])
-        accuracy = card["crossval"]["grouped"]["accuracy"]
+        accuracy = card["metrics"]["grouped"]["accuracy"]
         expected = accuracy["value"] if isinstance(accuracy, dict) else accuracy
         (found,) = [
             result.metric_value

@@ -21,9 +21,8 @@ Card = dict[str, Any]
 DATASET = "IQ-OTH/NCCD lung cancer dataset"
 
 PLACES = {
-    "five folds, similar slices kept apart": ("crossval", "grouped"),
-    "five folds, random": ("crossval", "image_level"),
-    "held out, similar slices kept apart": ("metrics", "grouped"),
+    "five folds, similar slices kept apart": ("metrics", "grouped"),
+    "five folds, random": ("metrics", "image_level"),
 }
 """Splits whose figures are listed, and where a card has them."""
 
