@@ -120,7 +120,17 @@ def client() -> TestClient:
         Route("/said", lambda request: PlainTextResponse(f"{current()} {say('malignant')}")),
         Route("/scope", lambda request: PlainTextResponse(request.scope["lungapp.language"])),
     ]
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(Speaking)]))
+    return TestClient(Starlette(routes=routes, middleware=[Middleware(Placed), Middleware(Speaking)]))
+
+
+class Placed:
+    """Stands in for `lungapp.routes.Routing`, whose table knows the application's own addresses alone."""
+
+    def __init__(self, app) -> None:
+        self._app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        await self._app(scope | {"lungapp.path": scope.get("path")}, receive, send)
 
 
 def test_the_page_is_marked_with_its_language_and_the_choice_is_kept(few_words: None) -> None:
