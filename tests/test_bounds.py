@@ -29,14 +29,11 @@ WAYS = ("open", "login", "stripped", "kept")
 
 
 @contextmanager
-def served(
-    way: str, monkeypatch: pytest.MonkeyPatch, engine: FakeEngine | None = None, **settings: int
-) -> Iterator[str]:
+def served(way: str, **settings: int) -> Iterator[str]:
     """The address of a page served that ``way``, with the path that a proxy leaves."""
     users = {"ada": hash_password(PASSWORD)} if way == "login" else {}
-    if way in ("stripped", "kept"):
-        monkeypatch.setenv("GRADIO_ROOT_PATH", ROOT)
-    with serve(FakeEngine(), Settings(users=users, **settings)) as url:  # type: ignore[arg-type]
+    root_path = ROOT if way in ("stripped", "kept") else ""
+    with serve(FakeEngine(), Settings(users=users, root_path=root_path, **settings)) as url:  # type: ignore[arg-type]
         yield url + (ROOT if way == "kept" else "")
 
 
@@ -54,6 +51,12 @@ def honest(address: str, login: bool) -> Iterator[httpx.Client]:
         yield client
 
 
+def login_of(address: str) -> str:
+    """The cookies of somebody who has logged in, at the attacker's address."""
+    answer = httpx.post(f"{address}/login", data={"username": "ada", "password": PASSWORD})
+    return "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
+
+
 def analysed(client: httpx.Client) -> int:
     return client.post(direct.PATH, content=PHANTOM).status_code
 
@@ -65,7 +68,7 @@ def way(request: pytest.FixtureRequest) -> str:
 
 def test_half_open_heads_are_closed(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
-    with served(way, monkeypatch) as address:
+    with served(way) as address:
         silent, begun = Wire(address), Wire(address)
         begun.send(b"GET / HTTP/1.1\r\n" + HOST)
         dripping = Wire(address)
@@ -75,7 +78,7 @@ def test_half_open_heads_are_closed(way: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_connection_that_was_answered_is_no_way_around_that(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
-    with served(way, monkeypatch) as address:
+    with served(way) as address:
         wire = Wire(address).head("GET", path_of(address, "/health"))
         assert wire.status() == 200
         until(
@@ -86,9 +89,9 @@ def test_a_connection_that_was_answered_is_no_way_around_that(way: str, monkeypa
         )
 
 
-def test_connections_without_requests_keep_nobody_out(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_without_requests_keep_nobody_out(way: str) -> None:
     """The default's head time is long beside this test: room is made, nobody waits for it."""
-    with served(way, monkeypatch, connections=16) as address:
+    with served(way, connections=16) as address:
         wires = [Wire(address) for _ in range(100)]
         for wire in wires:
             wire.send(b"GET / HTTP/1.1\r\n" + HOST)
@@ -100,8 +103,8 @@ def test_connections_without_requests_keep_nobody_out(way: str, monkeypatch: pyt
             wire.close()
 
 
-def test_a_head_without_end_is_cut_off(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(way, monkeypatch) as address:
+def test_a_head_without_end_is_cut_off(way: str) -> None:
+    with served(way) as address:
         wire = Wire(address)
         wire.send(b"GET / HTTP/1.1\r\n" + HOST)
         sent = 0
@@ -137,9 +140,9 @@ def largest(way: str) -> list[tuple[str, int]]:
     return [(path, max(bounds.SMALLEST, rule.body_limit if rule else 0)) for path, rule in posted]
 
 
-def test_no_route_reads_a_large_body(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_route_reads_a_large_body(way: str) -> None:
     """300 MiB, announced and in chunks; what is read beyond the bound is less than the system holds on its way."""
-    with served(way, monkeypatch) as address:
+    with served(way) as address:
         for path, most in largest(way):
             for method in ("POST", "GET", "PUT", "DELETE"):
                 announced = Wire(address).head(method, path_of(address, path), most + 1)
@@ -153,7 +156,7 @@ def test_no_route_reads_a_large_body(way: str, monkeypatch: pytest.MonkeyPatch) 
             streamed.close()
 
 
-def test_an_upload_has_a_bound_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_has_a_bound_and_leaves_nothing() -> None:
     from lungapp.reading import Limits
     from lungapp.ui.uploads import cache_folder
 
@@ -170,7 +173,7 @@ def test_an_upload_has_a_bound_and_leaves_nothing(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("path", [direct.PATH, "/login", "/gradio_api/upload", "/gradio_api/queue/join"])
 def test_half_open_bodies_keep_nobody_out_and_are_ended(path: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(way, monkeypatch) as address:
+    with served(way) as address:
         form = "Content-Type: multipart/form-data; boundary=b"
         wires = [Wire(address).head("POST", path_of(address, path), 1000, form) for _ in range(68)]
         for wire in wires:
@@ -186,7 +189,7 @@ def test_half_open_bodies_keep_nobody_out_and_are_ended(path: str, way: str, mon
 
 def test_a_body_that_drips_is_ended(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "FREE_SECONDS", 1.0)
-    with served(way, monkeypatch) as address:
+    with served(way) as address:
         wire = Wire(address).head("POST", path_of(address, direct.PATH), 2**20)
         until(lambda: wire.has_answer or not wire.send(b"x"))
         assert wire.status() == 408
@@ -204,10 +207,11 @@ def test_an_upload_that_stops_half_way_is_ended_and_leaves_nothing(monkeypatch: 
         until(lambda: set(cache_folder().rglob("*")) <= before)
 
 
-def test_one_client_has_a_share_of_the_open_requests(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(way, monkeypatch, connections=32) as address:
-        beat = path_of(address, "/gradio_api/heartbeat/a")
-        wires = [Wire(address).head("GET", beat) for _ in range(8)]
+def test_one_client_has_a_share_of_the_open_requests(way: str) -> None:
+    with served(way, connections=32) as address:
+        beat = path_of(address, f"/gradio_api/heartbeat/{way}")
+        cookies = login_of(address) if way == "login" else ""
+        wires = [Wire(address).head("GET", beat, None, f"Cookie: {cookies}") for _ in range(8)]
         assert {wire.status() for wire in wires} == {200}
         assert Wire(address).head("GET", path_of(address, "/")).status() == 429
         with honest(address, way == "login") as visitor:
@@ -218,7 +222,7 @@ def test_one_client_has_a_share_of_the_open_requests(way: str, monkeypatch: pyte
             wire.close()
 
 
-def test_one_client_has_a_share_of_the_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_client_has_a_share_of_the_uploads() -> None:
     with serve(FakeEngine()) as address:
         form = "Content-Type: multipart/form-data; boundary=b"
         wires = [Wire(address).head("POST", "/gradio_api/upload", 1000, form) for _ in range(bounds.UPLOADS_OF_ONE + 1)]
@@ -247,7 +251,7 @@ def test_one_client_has_a_share_of_the_memory_for_bodies(monkeypatch: pytest.Mon
         until(lambda: httpx.post(address + direct.PATH, content=bytes(900_000)).status_code == 422)
 
 
-def test_refusals_are_sentences_in_the_visitors_language(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals_are_sentences_in_the_visitors_language() -> None:
     with serve(FakeEngine()) as address:
         plain = httpx.post(f"{address}/nowhere", content=bytes(2000), headers={"accept-language": "fr"})
         assert plain.text.startswith("Une requête") or "octets" in plain.text
@@ -255,7 +259,7 @@ def test_refusals_are_sentences_in_the_visitors_language(monkeypatch: pytest.Mon
         assert program.json()["error"].startswith("Expected a request of at most 16777216 bytes.")
 
 
-def test_many_honest_visitors_are_not_in_each_others_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_honest_visitors_are_not_in_each_others_way() -> None:
     """As many as there are at one address in a hospital, each with a page open."""
     with serve(FakeEngine()) as address, ThreadPoolExecutor(32) as pool:
         pages = [Wire(address).head("GET", f"/gradio_api/heartbeat/{number}") for number in range(40)]
