@@ -277,7 +277,7 @@ def test_every_address_of_the_table_is_in_it_by_one_reading() -> None:
 
 def test_a_sessions_name_in_a_path_gives_nothing(site: Site) -> None:
     ada, bob, session = site.visitor("ada"), site.visitor("bob"), secrets.token_hex(8)
-    data = [file_data(put(ada)), "resnet50", "predicted", "gradcam", False, 0, False]
+    data = [file_data(put(ada)), "resnet50", "predicted", "gradcam", False, 0, False, False]
     event = ada.post(f"{API}/call/analyse", json={"data": data}).json()["event_id"]
     join = {"data": data, "fn_index": 10_000, "session_hash": session}
     ada.post(f"{API}/queue/join", json=join)
@@ -297,6 +297,11 @@ def test_a_sessions_name_in_a_path_gives_nothing(site: Site) -> None:
     told = ada.get(f"{API}/call/analyse/{event}").text
     assert ada.get(f"{API}/file={result_path(told)}").status_code == 200
     assert ada.get(f"{API}/call/analyse/{session}").status_code == 403, "not even one's own: it is no event"
+
+
+def test_a_call_of_no_function_is_refused(site: Site) -> None:
+    call = {"data": [], "fn_index": 10_000, "session_hash": secrets.token_hex(8)}
+    assert site.visitor().post(f"{API}/queue/join", json=call).status_code == 400
 
 
 @pytest.mark.parametrize("name", ["a" * 65, "a b", "a/b", "", "a\n", "é"])
@@ -369,7 +374,7 @@ def test_a_login_of_any_length_is_not_read(guarded: Site) -> None:
 
     assert guarded.client().post("/login", content=b"x" * 5000).status_code == 413
     kind = {"content-type": "application/x-www-form-urlencoded"}
-    assert guarded.client().post("/login", content=endless(), headers=kind).status_code == 401
+    assert guarded.client().post("/login", content=endless(), headers=kind).status_code == 413
 
 
 def test_an_ended_login_is_said_in_words() -> None:

@@ -113,7 +113,11 @@ class FairQueue(Queue):
         return len(self) > 0 or self.get_active_worker_count() > 0
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
-        """As Gradio's; refused as "queue_full" where the client's share is used up."""
+        """As Gradio's; refused as "error" for a function that is not there, as "queue_full" where the client's share is
+        used up.
+        """
+        if body.fn_index not in self.blocks.fns:  # Gradio looks it up unasked, and fails
+            return False, say("Not found."), "error"
         self._forget_delivered()
         client = client_of(request.scope)
         if refusal := self._refuses(body, client):
