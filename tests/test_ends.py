@@ -99,7 +99,7 @@ def test_what_runs_is_finished_and_nothing_new_is_begun(tmp_path: Path) -> None:
         with httpx.Client(base_url=url, timeout=PATIENCE) as client:
             (path,) = client.post("/gradio_api/upload", files={"files": ("a.png", PHANTOM)}).json()
             file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-            data = [file, "resnet50", "predicted", "gradcam", False, 0, False]
+            data = [file, "resnet50", "predicted", "gradcam", False, 0, False, False]
             asked = client.post("/gradio_api/call/analyse", json={"data": data}).json()
             queued = pool.submit(client.get, f"/gradio_api/call/analyse/{asked['event_id']}")
             assert started.stdout

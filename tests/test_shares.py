@@ -118,7 +118,7 @@ def ask_series(client: httpx.Client, files: list[dict[str, Any]], **more: Any) -
 
 
 def ask(client: httpx.Client, file: dict[str, Any], **more: Any) -> httpx.Response:
-    data = [file, "resnet50", "predicted", "gradcam", False, 0, False]
+    data = [file, "resnet50", "predicted", "gradcam", False, 0, False, False]
     return client.post("/gradio_api/call/analyse", json={"data": data, **more})
 
 
@@ -174,7 +174,7 @@ def test_the_direct_way_is_shared_too(served: Served, gate: Gate, monkeypatch: p
 def test_there_is_no_way_past_the_queue(served: Served, gate: Gate) -> None:
     visitor = served.visitor()
     for path in ("/gradio_api/run/analyse", "/gradio_api/api/analyse", "/gradio_api/run/analyse/"):
-        data = [put(visitor)[0], "resnet50", "predicted", "gradcam", False, 0, False]
+        data = [put(visitor)[0], "resnet50", "predicted", "gradcam", False, 0, False, False]
         assert visitor.post(path, json={"data": data}).status_code == 404
     assert gate.begun == 0
 
