@@ -24,3 +24,4 @@ def test_half_open_heads_are_closed_by_the_proxy(address: str) -> None:
     wire = Wire(address)
     wire.send(b"GET / HTTP/1.1\r\n")
     assert wire.status() == 0
+    wire.close()
