@@ -11,8 +11,11 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from lungapp.errors import UnreadableInput, UnsupportedInput
-from lungapp.reading import read_slice, read_study
+from lungapp.reading.formats import guarded
+from lungapp.reading.limits import Limits
 from lungapp.reading.pillow_flaws import EXIF_HEADER, MAX_EXIF_SEGMENTS
+from lungapp.reading.raster import RasterFile
+from lungapp.slices import Slice
 from tests.reading.files import encode
 
 GREY = np.arange(24 * 16, dtype=np.uint8).reshape(24, 16)
@@ -26,6 +29,11 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("Pillow decoded it.")
 
     monkeypatch.setattr(Image, "_getdecoder", decode)
+
+
+def read_slice(data: bytes) -> Slice:
+    """As a worker reads it, but in this process, where the decoders can be watched."""
+    return guarded(lambda: RasterFile(data, Limits()).read())
 
 
 def bitmap_in_run_lengths(bits: int, compression: int) -> bytes:
@@ -118,9 +126,9 @@ def test_an_opened_image_is_loaded_at_one_frame_only(monkeypatch: pytest.MonkeyP
         return load(image)
 
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", recorded)
-    (series,) = read_study([stream.getvalue()]).series
-    assert len(series.entries) == 3
-    for entry in series.entries:
-        entry.read()
+    file = RasterFile(stream.getvalue(), Limits())
+    assert file.pages == 3
+    for page in range(file.pages):
+        file.read(page)
     assert len({frame for _, frame in frames}) == 3
     assert len({(id(image), frame) for image, frame in frames}) == len({id(image) for image, _ in frames})
