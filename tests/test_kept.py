@@ -123,7 +123,8 @@ def test_a_page_that_was_closed_lets_go(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shelf, "files", Shelf(2**30))
     with serve(FakeEngine()) as url:
         with httpx.stream("GET", f"{url}/gradio_api/heartbeat/page1", timeout=60) as beat:
-            next(beat.iter_lines())
+            lines = beat.iter_lines()  # the connection is closed with it
+            next(lines)
             call(url, "page1")
             assert shelf.files.used == PHANTOM.stat().st_size
         assert until(lambda: shelf.files.used == 0)
