@@ -19,6 +19,7 @@ from lungapp.results import Analysis, SeriesRow
 from lungapp.settings import Settings
 from lungapp.ui import EXAMPLES, direct, fair_queue
 from lungapp.ui.fair_queue import CALLS_OF_ADDRESS, CALLS_OF_VISITOR, FairQueue, queue_of
+from lungapp.ui.guard import PROGRAM
 from lungapp.ui.shares import Shares, address_of, client_of
 from lungapp.users import hash_password
 from tests.fakes import SERVER_WARNINGS, FakeEngine, serve_page
@@ -288,7 +289,7 @@ def test_a_client_is_an_address_and_a_visitor() -> None:
     def scope(address: str, visitor: str = "") -> dict[str, Any]:
         return {"client": (address, 1), "lungapp.visitor": visitor}
 
-    assert client_of(scope("192.0.2.1")) == ("192.0.2.1",)
+    assert client_of(scope("192.0.2.1")) == client_of(scope("192.0.2.1", PROGRAM)) == ("192.0.2.1",)
     assert client_of(scope("192.0.2.1", "user ada")) == ("192.0.2.1", "user ada")
     assert address_of(scope("2001:db8:1:2::3")) == address_of(scope("2001:db8:1:2:ffff::9"))
     assert address_of(scope("2001:db8:1:2::3")) != address_of(scope("2001:db8:1:3::3"))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from starlette.types import Scope
 
 from lungapp.errors import Busy
+from lungapp.ui.guard import PROGRAM
 
 Client = tuple[str, ...]
 """Names of who asks, each within the one before: an address, and a visitor at it."""
@@ -41,8 +42,9 @@ def address_of(scope: Scope) -> str:
 
 
 def client_of(scope: Scope) -> Client:
+    """Whoever asks; all programs at an address that keep no cookie are the address, not one visitor at it."""
     address, visitor = address_of(scope), scope.get("lungapp.visitor", "")
-    return (address, visitor) if visitor else (address,)
+    return (address,) if visitor in ("", PROGRAM) else (address, visitor)
 
 
 @dataclass
