@@ -82,7 +82,11 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space, "hub_problems", unavailable)
 
 
-def test_a_dry_run_lists_every_file_and_its_size(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_lists_every_file_and_its_size(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = (repository / "weights/advanced_cnn.safetensors").stat().st_size
+    monkeypatch.setattr(space, "LARGE_BYTES", largest)
     assert space.main(["owner/name", "--dry-run"], root=repository, run=RESOLVED) == 0
     *lines, total = (line for line in capsys.readouterr().out.splitlines() if not line.startswith("space:"))
     listed = {line.split()[-1]: int(line.split()[0]) for line in lines}
@@ -95,10 +99,9 @@ def test_a_dry_run_lists_every_file_and_its_size(repository: Path, capsys: pytes
     for name in ("app.py", "requirements.txt", "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md"):
         expected[name] = (repository / name).stat().st_size
     assert listed == expected
-    assert {line.split()[-1] for line in lines if " large " in line} == {
-        "weights/resnet50.safetensors",
-        "weights/advanced_cnn.safetensors",
-    }
+    large = {line.split()[-1] for line in lines if " large " in line}
+    assert large == {name for name, size in expected.items() if size >= largest}
+    assert "weights/advanced_cnn.safetensors" in large and "weights/basic_cnn.safetensors" not in large
     assert total.startswith(f"{len(expected)} files")
     assert not [name for name in listed if name.startswith(("tests/", "train/", ".", "data/", "runs/"))]
 
@@ -114,7 +117,8 @@ assert lungapp.__file__.startswith(__import__("os").getcwd())
 print(len(app.engine.cards()), app.engine.analyse(slice, "basic_cnn").prediction.label, len(app.demo.blocks) > 50)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"3 (normal|benign|malignant) True", done.stdout.strip().splitlines()[-1])
+    models = len(list((repository / "weights").glob("*.safetensors")))
+    assert re.fullmatch(rf"{models} (normal|benign|malignant) True", done.stdout.strip().splitlines()[-1])
 
 
 class Hub:
@@ -160,9 +164,9 @@ def test_one_commit_puts_all_of_it_on_a_space(repository: Path, capsys: pytest.C
 
 
 def test_a_file_that_did_not_arrive_in_full_is_named(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    hub = Hub(lose="weights/resnet50.safetensors")
+    hub = Hub(lose="weights/advanced_cnn.safetensors")
     assert space.main(["owner/name"], api=hub, root=repository, run=RESOLVED) == 1
-    assert "less of: weights/resnet50.safetensors" in capsys.readouterr().err
+    assert "less of: weights/advanced_cnn.safetensors" in capsys.readouterr().err
 
 
 def test_nothing_is_put_anywhere_that_is_not_ready(
