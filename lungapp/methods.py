@@ -85,7 +85,7 @@ def get_method(name: str) -> Method:
     known = ", ".join(method.name for method in available)
     if name in {method.name for method in METHODS}:
         raise UnknownMethod(
-            "Expected an explanation method out of: {known}. Received: {name}. The others need TensorFlow, which this "
+            "Expected an explanation method out of: {known}. Received: {name}. It needs TensorFlow, which this "
             "server was set up without.",
             known=known,
             name=repr(name),
