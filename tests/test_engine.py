@@ -60,10 +60,15 @@ def test_of_a_picture_without_a_body_all_is_given(engine):
 
 
 def test_nothing_outside_the_cavity_changes_an_answer(engine, thorax):
-    """Fat, muscle, bone, table and air of another grey, where they leave the cavity as it is."""
+    """Fat, muscle and bone of another grey, and another air, where they leave body and cavity as they are."""
     anatomy = Anatomy(thorax)
-    near = cv2.dilate(anatomy.cavity.astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
-    others = thorax.pixels + np.where(near, 0, np.where(anatomy.grey < 0.3, 15, 40))
+    cavity, body = anatomy.cavity.astype(np.uint8), anatomy.body.astype(np.uint8)
+    margin = np.ones((25, 25), np.uint8)
+    deep = (cv2.erode(body, margin) > 0) & (cv2.dilate(cavity, margin) == 0)
+    outside = (cv2.dilate(body, margin) == 0) & (anatomy.grey < 0.3)
+    others = thorax.pixels + np.where(deep, 40, np.where(outside, 15, 0))
+    assert deep.any()
+    assert outside.any()
     changed = Slice(others, "HU")
     assert np.array_equal(Anatomy(changed).cavity, anatomy.cavity)
     first, second = (engine.analyse(item, "advanced_cnn", override=True) for item in (thorax, changed))
