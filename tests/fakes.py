@@ -150,7 +150,7 @@ class FakeEngine:
 
     def _series_scores(self, names: list[str], level: float, together: bool) -> Scores:
         time.sleep(self.pace)
-        malignant = float(np.clip(130 * (level - 0.2938), 0.02, 0.97))
+        malignant = float(np.clip(130 * (level - 0.3237), 0.02, 0.97))
         scores = (0.8 * (1 - malignant), 0.2 * (1 - malignant), malignant)
         predictions = tuple(_predict(name, scores) for name in names)
         return predictions, _predict("ensemble", scores) if together else None

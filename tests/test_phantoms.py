@@ -16,6 +16,7 @@ from examples import make_examples
 from examples.drawing import FIELD_MM
 from examples.head import head
 from examples.phantoms import OUTSIDE_FIELD, phantom
+from lungapp.anatomy import Anatomy
 from lungapp.quality import assess
 from lungapp.reading import read_slice
 
@@ -140,7 +141,7 @@ def test_the_committed_head_is_what_the_script_makes_and_no_chest() -> None:
     expected = make_examples.to_grey(head(), make_examples.HEAD_WINDOW).astype(int)
     committed = cv2.imread(str(EXAMPLES / "head.png"), cv2.IMREAD_UNCHANGED)
     assert differing(expected, committed) < 0.001
-    assert assess(read_slice(EXAMPLES / "head.png")).verdict == "reject"
+    assert assess(Anatomy(read_slice(EXAMPLES / "head.png"))).verdict == "reject"
 
 
 def test_committed_dicom_reads_to_the_phantoms_hounsfield_units() -> None:

@@ -129,8 +129,9 @@ def test_distance_is_what_the_components_cannot_express():
     assert made.distance(expressed + other) == pytest.approx(np.sqrt(np.mean(other**2)), rel=1e-5)
 
 
-def test_upside_down_is_a_warning():
+def test_upside_down_is_a_warning_and_a_doubt_beside_another():
     assert codes(Slice(chest(1)[::-1], "HU")) == ["upside_down"]
+    assert codes(as_grey(chest(1)[::-1], Window(-700, 1000))) == ["no_chest"]
 
 
 WINDOWS = [(-600, 1500), (-600, 1200), (-450, 1100), (-500, 1600), (-700, 1500), (0, 2500), (0, 4000)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from lungapp.anatomy import Anatomy
 from lungapp.errors import DatasetDamaged, InvalidSetting
-from lungapp.models import build_model
+from lungapp.models import BACKBONE, build_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, get_spec
 from train import backbone, crossval, features
@@ -344,33 +343,56 @@ def test_a_backbone_is_written_in_full_and_read_again(tmp_path):
     picture = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
     expected = whole.predict(picture, verbose=0)
     assert np.allclose(read.predict(picture, verbose=0), expected, atol=1e-6)
-    assert np.allclose(features.compiled(read)(picture), expected, atol=1e-3 * np.abs(expected).max())
+    assert np.allclose(backbone.compiled(read)(picture)[0], expected, atol=1e-3 * np.abs(expected).max())
 
 
-def test_distilling_changes_the_student(crop, thorax, monkeypatch):
-    ticks = iter(range(1000))
-    monkeypatch.setattr(backbone, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+def test_a_student_is_taught_by_the_teacher_and_by_no_slice_that_weights_are_judged_by(crop, thorax, monkeypatch):
+    distilling = pytest.importorskip("train.distil", reason="PyTorch is not installed", exc_type=ImportError)
     entries = [Entry(f"{place}.png", "malignant", "", 9, 9, group=place) for place in range(2)]
     monkeypatch.setattr(backbone, "distinct_entries", lambda: entries)
     monkeypatch.setattr(backbone, "fold_parts", lambda *_: {"0.png": "train", "1.png": "test"})
+    monkeypatch.setattr(distilling, "CROPS", 2)
+    monkeypatch.setattr(distilling, "WHOLE", 1)
     asked = []
     whole = crop_of(thorax, get_spec("basic_cnn"))
     monkeypatch.setattr(backbone, "crops_of", lambda root, entries, spec: asked.extend(entries) or [whole])
-    keras.utils.set_random_seed(3)
-    before = backbone.part_of("basic_cnn").get_weights()
-    teacher = backbone.part_of("advanced_cnn")
-    teachers = [weights.copy() for weights in teacher.get_weights()]
-    keras.utils.set_random_seed(3)
-    student = backbone.distil("basic_cnn", teacher, None, minutes=6 / 60, batch=2)
-    assert [entry.file for entry in asked] == ["0.png"], "no slice that the shipped weights are judged by"
-    assert not any(np.array_equal(old, new) for old, new in zip(before, student.get_weights(), strict=True))
-    assert all(np.array_equal(old, new) for old, new in zip(teachers, teacher.get_weights(), strict=True))
+    student = distilling.student_of("basic_cnn")
+    before = student.conv1.weight.detach().clone()
+    monkeypatch.setattr(distilling, "student_of", lambda name: student)
+    teacher = build_model(get_spec("advanced_cnn"))
+    made = backbone.distil("basic_cnn", teacher, None, steps=30)
+    assert [entry.file for entry in asked] == ["0.png"]
+    assert not np.array_equal(before, student.conv1.weight.detach())
+    kernel = np.asarray(made.get_layer("conv1").kernel)
+    assert np.array_equal(kernel, student.conv1.weight.detach().permute(2, 3, 1, 0).numpy())
+
+
+@pytest.mark.parametrize("name", ["basic_cnn", "resnet50"])
+def test_the_keras_network_says_what_the_student_says(name):
+    distilling = pytest.importorskip("train.distil", reason="PyTorch is not installed", exc_type=ImportError)
+    torch = distilling.torch
+    student = distilling.student_of(name).eval()
+    for layer in student.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight, 0.5, 1)
+            torch.nn.init.uniform_(layer.running_var, 1, 2)
+    model = build_model(get_spec(name))
+    distilling.fill(model, student)
+    picture = np.random.default_rng(0).random((1, 224, 224, 1), np.float32)
+    last = model.get_layer(BACKBONE[name]).output
+    said = []
+    layer = student.conv2 if name == "basic_cnn" else student.summary
+    layer.register_forward_hook(lambda _, __, maps: said.append(maps.detach().permute(0, 2, 3, 1).numpy()))
+    student(torch.from_numpy(picture).permute(0, 3, 1, 2))
+    expected = np.maximum(said[0], 0) if name == "basic_cnn" else said[0]
+    assert np.allclose(keras.Model(model.input, last).predict(picture, verbose=0), expected, atol=1e-4)
 
 
 def test_coarser_students_aim_at_the_mean_and_the_maximum():
-    maps = tf.reshape(tf.range(16.0), (1, 4, 4, 1))
-    assert backbone._pooled(maps, 2).numpy()[0, 0].tolist() == [[2.5, 5.0], [4.5, 7.0]]
-    assert backbone._pooled(maps, 1) is maps
+    distilling = pytest.importorskip("train.distil", reason="PyTorch is not installed", exc_type=ImportError)
+    maps = distilling.torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert distilling.pooled(maps, 2)[0, :, 0].tolist() == [[2.5, 4.5], [5.0, 7.0]]
+    assert distilling.pooled(maps, 4) is maps
 
 
 def test_features_are_made_once_for_the_same_weights(tmp_path, monkeypatch):

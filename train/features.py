@@ -9,20 +9,17 @@ on disk.
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
-import openvino
 
 from lungapp.models import BACKBONE, build_model
 from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
 from lungapp.weights_io import digest_of, read_tensors
-from train.backbone import assign
+from train.backbone import assign, compiled
 from train.data import distinct_entries, find_dataset
 from train.pictures import Picture, crops_of, drawn, training_pictures
 
@@ -51,17 +48,6 @@ def backbone_of(spec: ModelSpec, weights: Path) -> keras.Model:
     return keras.Model(model.input, model.get_layer(BACKBONE[spec.name]).output, name="backbone")
 
 
-def compiled(backbone: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """``backbone`` on OpenVINO, two to three times as fast as Keras: pictures (n, size, size, 1) → maps, float32."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "backbone.xml"
-        backbone.export(str(path), format="openvino", verbose=False)
-        model = openvino.Core().read_model(path)
-        model.reshape([-1, *backbone.input.shape[1:]])
-        network = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda pictures: np.array(network([np.ascontiguousarray(pictures, np.float32)])[0])
-
-
 def compute(spec: ModelSpec, weights: Path, root: Path) -> Features:
     """Draw every training picture of the dataset below ``root`` and ask the backbone about it."""
     entries = distinct_entries()
@@ -70,7 +56,7 @@ def compute(spec: ModelSpec, weights: Path, root: Path) -> Features:
     places = build_model(spec).get_layer(spec.target_layer).output.shape[1:3]
     maps, lesions = [], []
     for greys, covers in drawn(pictures, crops_of(root, entries, spec)):
-        maps.append(ask(greys).astype(np.float16))
+        maps.append(ask(greys)[0].astype(np.float16))
         lesions.append(np.stack([cv2.resize(cover, places[::-1], interpolation=cv2.INTER_AREA) for cover in covers]))
     return Features(np.concatenate(maps), np.concatenate(lesions).astype(np.float16), *_described(pictures))
 

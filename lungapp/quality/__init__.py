@@ -86,7 +86,7 @@ def _judge(anatomy: Anatomy) -> list[Finding]:
     codes = doubts(measures)
     if distance > typical().warn and not EXPLAIN.intersection(codes):
         codes.append("unusual")
-    if len(codes) > 1:
+    if len(codes) > 1 or (findings and codes and codes != ["little_lung"]):  # at its ends, a prone patient's series
         return [_reject("no_chest", EXPECTED["no_chest"])]
     return [*findings, *(Finding(code, "warn", DOUBTS[code]) for code in codes)]
 

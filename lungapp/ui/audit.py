@@ -11,7 +11,7 @@ from lungapp.ui.charts import Dot, draw_dots
 from lungapp.ui.figures import DECIMAL, find, to_figure
 from lungapp.ui.language import say, say_html
 from lungapp.ui.tables import card as box
-from lungapp.ui.tables import figure_cell, row, table
+from lungapp.ui.tables import figure_cell, row, scrolling_table
 
 METRIC = "auc_malignant"
 
@@ -127,7 +127,5 @@ def _details(conditions: dict[str, Any]) -> str:
             rows.append(row(say_html(name), [figure_cell(*figure) for figure in figures]))
     heads = [say_html(name) for name in COLUMNS.values()]
     caption = say_html("Figures of the audit by change of the picture")
-    figures_table = (
-        f'<div class="la-scroll" tabindex="0" role="region" aria-label="{caption}">{table(heads, rows, caption)}</div>'
-    )
+    figures_table = scrolling_table(heads, rows, caption)
     return f"<details><summary>{say_html('All figures of the audit')}</summary>{figures_table}</details>"

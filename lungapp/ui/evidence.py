@@ -13,7 +13,7 @@ from lungapp.ui.charts import Line, draw_lines
 from lungapp.ui.figures import METRICS, PROTOCOLS, find, is_number, read_figure, to_figure
 from lungapp.ui.language import say, say_html
 from lungapp.ui.tables import card as box
-from lungapp.ui.tables import count_cell, figure_cell, row, table
+from lungapp.ui.tables import count_cell, figure_cell, row, scrolling_table, table
 from lungapp.ui.words import percent
 
 Card = dict[str, Any]
@@ -80,9 +80,8 @@ def elsewhere_section(title: str, card: Card) -> str:
         "Whole scans of patients from other hospitals, whose lesions readers have marked. An AUC within the patient of "
         "0.5 is chance. So few patients show what can go wrong, not how often."
     )
-    return box(
-        say_html("On patients from elsewhere"), table(heads, lines, say_html("On patients from elsewhere")), note
-    )
+    caption = say_html("On patients from elsewhere")
+    return box(caption, scrolling_table(heads, lines, caption), note)
 
 
 def _of(entry: Card, key: str, whole: Any) -> str:

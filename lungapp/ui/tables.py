@@ -18,6 +18,13 @@ def table(heads: list[str], rows: list[str], caption: str, shown: bool = False) 
     )
 
 
+def scrolling_table(heads: list[str], rows: list[str], caption: str) -> str:
+    """A `table` of many columns, which scrolls sideways where it has no room."""
+    return (
+        f'<div class="la-scroll" tabindex="0" role="region" aria-label="{caption}">{table(heads, rows, caption)}</div>'
+    )
+
+
 def row(head: str, cells: list[str], kind: str = "") -> str:
     """A row with its head; ``kind`` is a CSS class."""
     marked = f' class="{kind}"' if kind else ""

@@ -57,7 +57,7 @@ def explain_by(page: Page, title: str) -> None:
 def test_the_answer_is_there_before_the_map_is_tested(visit: Open, waiting: tuple[str, Waiting]) -> None:
     url, engine = waiting
     page = upload(visit(url))
-    expect(page.get_by_text("Predicted class")).to_be_visible(timeout=WAIT)
+    expect(page.locator("#la-answer").get_by_role("heading", level=2)).to_be_visible(timeout=WAIT)
     expect(page.get_by_role("img", name="The uploaded CT slice")).to_be_visible()
     expect(page.get_by_text(words.TESTING)).to_be_visible()
     expect(page.locator("img.la-heat")).to_have_count(0)

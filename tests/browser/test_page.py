@@ -138,7 +138,7 @@ def test_an_example_has_its_truth_beside_the_answer_and_one_is_refused(visit: Op
     page.get_by_role("button", name="Mass (synthetic)").click()
     millimetres = json.loads((EXAMPLES / "truth.json").read_text())["phantom-mass.png"]["millimetres"]
     expect(truth).to_contain_text(f"Synthetic phantom with a mass of {millimetres} mm.", timeout=WAIT)
-    expect(page.get_by_text("Predicted class")).to_be_visible()
+    expect(page.locator("#la-answer").get_by_role("heading", level=2)).to_be_visible()
     page.get_by_role("button", name="Head (synthetic)").click()
     expect(page.get_by_role("heading", name="Not scored")).to_be_visible(timeout=WAIT)
     expect(truth).to_contain_text("no chest at all")

@@ -68,7 +68,8 @@ def test_longer_words_fit_into_tables_and_lists_of_a_phone(
     page.locator(".la-models details summary").wait_for(timeout=WAIT)
     page.locator(".la-models details summary").click()
     expect(page.locator(".la-models details table")).to_be_visible()
-    assert page.locator(".la-models :is(th, dd)").evaluate_all(BROKEN_WORDS) == []
+    broken = page.locator(".la-models :is(th, dd)").evaluate_all(BROKEN_WORDS)
+    assert not broken, broken
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

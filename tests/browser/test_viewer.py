@@ -172,7 +172,7 @@ def test_all_models_side_by_side(visit: Open, fake_address: str, width: int, sch
     page.get_by_role("radio", name=re.compile("^All models")).check()
     opened(seen)
     flag = page.get_by_role("note").filter(has_text="The models disagree")
-    expect(flag).to_contain_text("Basic CNN says normal; ResNet-50 says benign; Advanced CNN says malignant.")
+    expect(flag).to_contain_text("Basic CNN: Not malignant; ResNet-50: Undecided; Advanced CNN: Malignant.")
     expect(page.get_by_text("What the mean of all models says")).to_be_visible()
     for spec in MODELS:
         listed = page.get_by_role("list", name=f"{spec.title}: probability of each class")
