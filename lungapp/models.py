@@ -40,6 +40,11 @@ STAGES = (
 )
 """EfficientNet-Lite0 (Tan and Le 2019; Lite: no squeeze, ReLU6) up to its fifth stage, where maps are 14 x 14."""
 
+LOW_PASS = 2
+"""Places by which a convolution of the Advanced CNN that halves the rows and columns is wider than EfficientNet's: it
+has taken in the low-pass (1, 2, 1) that must stand before it, or else fine noise and a crop's place fold into all that
+comes after (Zhang 2019, Making convolutional networks shift-invariant again)."""
+
 BACKBONE = {"basic_cnn": "conv2", "resnet50": "summary", "advanced_cnn": "stage5_block3_add"}
 """The layer that each backbone ends with; what stands before it is frozen while the rest is taught."""
 
@@ -121,7 +126,7 @@ def _advanced_cnn(inputs: Any) -> Any:
     Layers are named by stage and block, so that `train.backbone` can fill them with ImageNet weights.
     """
     x = layers.Rescaling(255 / 128, offset=-127 / 128, name="scaling")(inputs)
-    x = layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem")(x)
+    x = layers.Conv2D(32, 3 + LOW_PASS, 2, padding="same", use_bias=False, name="stem")(x)
     x = _normalised(x, "stem")
     for stage, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES, start=1):
         for block in range(1, repeats + 1):
@@ -136,6 +141,7 @@ def _inverted_residual(x: Any, kernel: int, stride: int, expansion: int, channel
     if expansion > 1:
         x = layers.Conv2D(expansion * before.shape[-1], 1, use_bias=False, name=f"{name}_expand")(x)
         x = _normalised(x, f"{name}_expand")
+    kernel += LOW_PASS if stride == 2 else 0
     x = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
     x = _normalised(x, f"{name}_depthwise")
     x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(x)

@@ -37,7 +37,7 @@ from train.conditions import (
     rotate,
 )
 from train.folds import FOLDS
-from train.predict import write_conditions
+from train.predict import Predictions, read_predictions, write_conditions
 
 SIZE = 112
 
@@ -306,8 +306,10 @@ def test_every_sentence_is_recognised_by_the_page():
     mute = figures()
     for code in HIDDEN:
         mute["conditions"][code]["malignant_gap"] = 0.01
+    moved = {"conditions": {}, "one_pixel": {"at_most": 0.049, "most": 0.021}}
+    assert words(moved)[0].endswith("at most 5 percentage points, on 19 of 20 slices by at most 2.")
     used = set()
-    for sentence in (sentence for found in [*audits, mute] for sentence in words(found)):
+    for sentence in (sentence for found in [*audits, mute, moved] for sentence in words(found)):
         known = recognise(sentence)
         assert isinstance(known, Text)
         assert known == sentence
@@ -346,6 +348,22 @@ def write_audit(results, fold: int) -> None:
     """Logits under every condition: the true class is plain, but for blurred slices."""
     changed = {code: held_out("grouped", fold, 0.2 if code == "blur" else 2.0) for code in CONDITIONS}
     write_conditions(results / "grouped" / f"fold{fold}" / "basic_cnn" / "audit.csv", changed)
+
+
+def test_one_pixel_is_the_farthest_that_a_probability_moves(tmp_path):
+    write_results(tmp_path, ["basic_cnn"], ["grouped"])
+    write_audit(tmp_path, 0)
+    assert "one_pixel" not in audit_of("basic_cnn", tmp_path)
+    for fold in range(FOLDS):
+        folder = tmp_path / "grouped" / f"fold{fold}" / "basic_cnn"
+        served = read_predictions(folder / "test.csv")
+        logits = served.logits.copy()
+        logits[0] = logits[0][::-1] if fold == 2 else logits[0]
+        other = Predictions(served.files, logits, served.labels, served.groups)
+        write_conditions(folder / "moved.csv", {"moved_0": served, "moved_1": other})
+    moves = audit_of("basic_cnn", tmp_path)["one_pixel"]
+    assert moves["most"] == 0
+    assert moves["at_most"] > 0.1, "one slice of one fold"
 
 
 def test_every_condition_is_drawn(tmp_path):

@@ -38,6 +38,7 @@ from train.data import Entry, distinct_entries, find_dataset
 from train.features import RUNS
 from train.folds import FOLDS, SHIPPED, fold_parts
 from train.metrics import FIGURES
+from train.pictures import MOVES
 from train.predict import (
     RESULTS,
     Predictions,
@@ -105,7 +106,27 @@ def audit_of(name: str, results: Path | None = None) -> dict[str, Any]:
         probabilities = np.concatenate([each.probabilities(temperatures[fold]) for each, fold in pairs])
         conditions[code] = condition_figures(probabilities, pooled(own).labels)
     found = {"slices": len(pooled(scored["clean"]).files), "folds": audited, "conditions": conditions}
+    if moves := one_pixel(name, folds, temperatures, results):
+        found["one_pixel"] = moves
     return found | {"words": words(found)}
+
+
+def one_pixel(
+    name: str, folds: Sequence[Predictions], temperatures: Sequence[float], results: Path | None = None
+) -> dict[str, float]:
+    """How far a probability moves when the crop loses a row or column: ``at_most``, and ``most`` of 19 slices in 20.
+
+    Empty unless every fold has its ``moved.csv``.
+    """
+    paths = [(results or RESULTS) / "grouped" / f"fold{fold}" / name / "moved.csv" for fold in range(FOLDS)]
+    if not all(path.is_file() for path in paths):
+        return {}
+    moves = []
+    for path, fold, temperature in zip(paths, folds, temperatures, strict=True):
+        moved = [read_predictions(path, f"moved_{move}").probabilities(temperature) for move in range(len(MOVES))]
+        moves.append(np.abs(np.stack(moved) - fold.probabilities(temperature)).max(axis=(0, 2)))
+    every = np.concatenate(moves)
+    return {"at_most": round(float(every.max()), 4), "most": round(float(np.quantile(every, 0.95)), 4)}
 
 
 def condition_figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
@@ -212,8 +233,7 @@ def weights_of(spec: ModelSpec, runs: Path) -> dict[int, Path]:
 def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [spec.name for spec in MODELS]
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(names)}")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="default: those that have weights")
     parser.add_argument("--data", help="dataset folder; default LUNGAPP_DATA, then data/")
     parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--pictures", action="store_true", help="only draw every condition on a phantom")
@@ -223,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         root = find_dataset(options.data)
-        for name in options.models or names:
+        for name in options.models or [spec.name for spec in shipped(WEIGHTS)]:
             for fold, weights in weights_of(get_spec(name), options.runs).items():
                 audit_fold(get_spec(name), weights, root, fold)
                 print(f"{name}: fold {fold} audited", flush=True)

@@ -36,6 +36,7 @@ def words(audit: Mapping[str, Any]) -> list[str]:
         *(sentence for code in HIDDEN for sentence in _hidden(code, figures)),
         *(sentence for code in VISIBLE for sentence in _visible(code, figures)),
         *_harmless(figures),
+        *_one_pixel(audit.get("one_pixel", {})),
     ]
 
 
@@ -96,3 +97,9 @@ def _harmless(figures: Figures) -> list[str]:
     changes = listed(costly or [CHANGES[code] for code in measured])
     auc, balanced = COSTLY["auc_malignant"], COSTLY["balanced_accuracy"]
     return [Text(say.COSTLY if costly else say.HARMLESS, changes=changes, auc=auc, balanced=balanced)]
+
+
+def _one_pixel(moves: Mapping[str, float]) -> list[str]:
+    if not moves:
+        return []
+    return [Text(say.ONE_PIXEL, most=100 * moves["most"], highest=100 * moves["at_most"])]

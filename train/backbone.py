@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 
 import keras
@@ -47,29 +48,41 @@ def imagenet_tensors() -> dict[str, np.ndarray]:
 def fill_advanced(model: keras.Model, tensors: Mapping[str, np.ndarray]) -> None:
     """Give the body of an Advanced CNN the weights of EfficientNet-Lite0, ``tensors`` by their PyTorch names.
 
-    The three colour channels of the first convolution are summed: a grey picture has the same value in each.
+    The three colour channels of the first convolution are summed: a grey picture has the same value in each. Kernels
+    that halve the rows and columns take in a low-pass (`lungapp.models.LOW_PASS`).
     """
     stem = tensors["_conv_stem.weight"].sum(axis=1, keepdims=True)
-    model.get_layer("stem").set_weights([stem.transpose(2, 3, 1, 0)])
+    model.get_layer("stem").set_weights([low_passed(stem.transpose(2, 3, 1, 0))])
     _fill_normalisation(model, "stem_bn", tensors, "_bn0")
-    for number, (name, expanded) in enumerate(_blocks()):
+    for number, (name, expanded, stride) in enumerate(_blocks()):
         source = f"_blocks.{number}."
         if expanded:
             expand = tensors[f"{source}_expand_conv.weight"].transpose(2, 3, 1, 0)
             model.get_layer(f"{name}_expand").set_weights([expand])
             _fill_normalisation(model, f"{name}_expand_bn", tensors, f"{source}_bn0")
         depthwise = tensors[f"{source}_depthwise_conv.weight"].transpose(2, 3, 0, 1)
+        depthwise = low_passed(depthwise) if stride == 2 else depthwise
         model.get_layer(f"{name}_depthwise").set_weights([depthwise])
         _fill_normalisation(model, f"{name}_depthwise_bn", tensors, f"{source}_bn1")
         model.get_layer(f"{name}_project").set_weights([tensors[f"{source}_project_conv.weight"].transpose(2, 3, 1, 0)])
         _fill_normalisation(model, f"{name}_project_bn", tensors, f"{source}_bn2")
 
 
-def _blocks() -> Iterator[tuple[str, bool]]:
-    """The names of the blocks in their order, and whether they expand their channels."""
-    for stage, (repeats, _, _, expansion, _) in enumerate(STAGES, start=1):
+def low_passed(kernel: np.ndarray) -> np.ndarray:
+    """``kernel`` (rows, columns, ...) convolved with (1, 2, 1) / 4 along rows and columns: two larger, of equal sum."""
+    rows, columns, *rest = kernel.shape
+    wide = np.zeros((rows + 2, columns + 2, *rest), kernel.dtype)
+    for down, across in product(range(3), repeat=2):
+        share = kernel.dtype.type((1, 2, 1)[down] * (1, 2, 1)[across] / 16)
+        wide[down : down + rows, across : across + columns] += share * kernel
+    return wide
+
+
+def _blocks() -> Iterator[tuple[str, bool, int]]:
+    """The names of the blocks in their order, whether they expand their channels, and their strides."""
+    for stage, (repeats, _, stride, expansion, _) in enumerate(STAGES, start=1):
         for block in range(1, repeats + 1):
-            yield f"stage{stage}_block{block}", expansion > 1
+            yield f"stage{stage}_block{block}", expansion > 1, stride if block == 1 else 1
 
 
 def _fill_normalisation(model: keras.Model, layer: str, tensors: Mapping[str, np.ndarray], source: str) -> None:

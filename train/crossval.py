@@ -27,7 +27,8 @@ from train.data import PROTOCOLS, distinct_entries, find_dataset
 from train.features import RUNS, Features, features
 from train.fit import fit
 from train.folds import FOLDS, fold_parts
-from train.predict import RESULTS, Predictions, write_predictions
+from train.pictures import MOVES
+from train.predict import RESULTS, Predictions, write_conditions, write_predictions
 from train.recipes import Recipe, changed, recipe
 
 
@@ -40,8 +41,13 @@ def head_of(model: keras.Model) -> keras.Model:
 def run_fold(
     spec: ModelSpec, made: Features, backbone: Path, protocol: str, fold: int, how: Recipe, folder: Path
 ) -> None:
-    """Teach one fold's head and write weights, recipe and the logits on the held-out slices; a finished fold stays."""
-    if (folder / "test.csv").exists():
+    """Teach one fold's head; write weights, recipe and logits on the held-out slices, as served and moved by a pixel.
+
+    A fold that was finished with the same recipe and backbone stays.
+    """
+    settings = {"model": spec.name, "protocol": protocol, "fold": fold, "recipe": asdict(how)}
+    settings["backbone_sha256"] = digest_of(backbone)
+    if (folder / "run.json").exists() and json.loads((folder / "run.json").read_text()) == settings:
         return
     entries = distinct_entries()
     parts = fold_parts(entries, protocol, fold)
@@ -52,18 +58,24 @@ def run_fold(
     model = fit(spec, read_tensors(backbone), made, labels, groups, train, how, seed=fold)
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(model, folder / "weights.safetensors")
-    settings = {"model": spec.name, "protocol": protocol, "fold": fold, "recipe": asdict(how)}
-    (folder / "run.json").write_text(json.dumps(settings | {"backbone_sha256": digest_of(backbone)}, indent=2) + "\n")
-    logits = head_of(model).predict(made.maps[test].astype(np.float32), batch_size=64, verbose=0)
     files = tuple(entries[place].file for place in test)
-    write_predictions(folder / "test.csv", Predictions(files, logits, labels[test], groups[test]))
+    head = head_of(model)
+
+    def answers(rows: np.ndarray) -> Predictions:
+        logits = head.predict(made.maps[rows].astype(np.float32), batch_size=64, verbose=0)
+        return Predictions(files, logits, labels[test], groups[test])
+
+    write_predictions(folder / "test.csv", answers(made.rows(test, "as served")))
+    moved = {f"moved_{move}": answers(made.rows(test, "moved", move)) for move in range(len(MOVES))}
+    write_conditions(folder / "moved.csv", moved)
+    (folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n")  # last: it says that the fold is done
 
 
 def keep(folder: Path, protocol: str, fold: int, model: str) -> None:
     """Copy what the project keeps of a fold."""
     kept = RESULTS / protocol / f"fold{fold}" / model
     kept.mkdir(parents=True, exist_ok=True)
-    for name in ("test.csv", "run.json"):
+    for name in ("test.csv", "moved.csv", "run.json"):
         shutil.copyfile(folder / name, kept / name)
 
 
@@ -83,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     spec, backbone = get_spec(options.model), options.runs / "backbones" / f"{options.model}.safetensors"
     try:
-        made = features(spec, backbone, find_dataset(options.data), RUNS)
+        made = features(spec, backbone, find_dataset(options.data), options.runs)
         for fold in options.fold or range(FOLDS):
             folder = options.runs / options.protocol / f"fold{fold}" / spec.name
             how = changed(recipe(options.protocol), options.set)

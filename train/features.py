@@ -21,7 +21,7 @@ from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
 from lungapp.weights_io import digest_of, read_tensors
 from train.backbone import assign, compiled
 from train.data import distinct_entries, find_dataset
-from train.pictures import Picture, crops_of, drawn, training_pictures
+from train.pictures import Kind, Picture, crops_of, drawn, training_pictures
 
 RUNS = Path("runs")
 
@@ -39,6 +39,11 @@ class Features:
     slices: np.ndarray
     kinds: np.ndarray
     numbers: np.ndarray
+
+    def rows(self, slices: np.ndarray, kind: Kind, number: int = 0) -> np.ndarray:
+        """(m,) int: where the picture of that kind and number is of each of ``slices`` (m,)."""
+        found = np.flatnonzero((self.kinds == kind) & (self.numbers == number))
+        return found[np.argsort(self.slices[found])][np.searchsorted(np.sort(self.slices[found]), slices)]
 
 
 def backbone_of(spec: ModelSpec, weights: Path) -> keras.Model:

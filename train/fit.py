@@ -19,7 +19,7 @@ from lungapp.models import build_model
 from lungapp.registry import LABELS, ModelSpec
 from train.backbone import assign
 from train.features import Features
-from train.pictures import NORMAL
+from train.pictures import MOVES, NORMAL
 from train.recipes import Recipe
 
 LESION = np.array([-0.5, -0.5, 1.0], np.float32)
@@ -109,14 +109,15 @@ def fit(
     assign(model, backbone)
     head = Head(model, recipe)
     random = np.random.default_rng(seed)
-    rows = np.flatnonzero(np.isin(features.slices, chosen) & (features.kinds != "moved"))
+    own = np.isin(features.kinds, ("as served", "varied"))
+    shown = features.kinds != "moved" if recipe.lesion_loss else own
+    rows = np.flatnonzero(np.isin(features.slices, chosen) & shown)
     steps = recipe.epochs * (len(rows) // recipe.batch)
     step = _step(head, recipe, steps)
     weights = np.zeros(len(labels), np.float32)
     weights[chosen] = weights_of_slices(labels[chosen], groups[chosen], recipe)
     truth = np.eye(len(LABELS), dtype=np.float32)[labels]
     truth = truth * (1 - recipe.label_smoothing) + recipe.label_smoothing / len(LABELS)
-    own = np.isin(features.kinds, ("as served", "varied"))
     moved = {(place, number): row for row, (place, number, kind) in _numbered(features) if kind == "moved"}
     served = {place: row for row, (place, _, kind) in _numbered(features) if kind == "as served"}
     for _ in range(recipe.epochs):
@@ -124,7 +125,9 @@ def fit(
         for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
             batch = order[start : start + recipe.batch]
             some = random.choice(chosen, PAIRS)
-            pair = [served[place] for place in some] + [moved[place, int(random.integers(4))] for place in some]
+            pair = [served[place] for place in some] + [
+                moved[place, int(random.integers(len(MOVES)))] for place in some
+            ]
             slices = features.slices[batch]
             maps = features.maps[np.concatenate([batch, pair])].astype(np.float32)
             cover = features.lesions[batch].astype(np.float32)

@@ -23,12 +23,12 @@ Kind = Literal["as served", "moved", "varied", "harmless", "lesions"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NORMAL = LABELS.index("normal")
-VARIED, HARMLESS, LESIONS = 3, 4, 7
-"""Pictures of each kind per slice; harmless structures are drawn into normal slices alone, and lesions seven times into
+VARIED, HARMLESS, LESIONS = 2, 3, 5
+"""Pictures of each kind per slice; harmless structures are drawn into normal slices alone, and lesions five times into
 those and once into others."""
 
-MOVES = ((np.s_[1:], np.s_[:]), (np.s_[:-1], np.s_[:]), (np.s_[:], np.s_[1:]), (np.s_[:], np.s_[:-1]))
-"""The crop less one row or column at each side."""
+MOVES = ((np.s_[1:], np.s_[:]), (np.s_[:], np.s_[1:]))
+"""The crop less its first row, and less its first column."""
 
 
 @dataclass(frozen=True, eq=False)
