@@ -50,7 +50,8 @@ DESCRIPTIONS: tuple[Description, ...] = (
         "phantom-nodule.png",
         mark("Nodule"),
         mark("Synthetic phantom with a nodule of {millimetres} mm."),
-        mark("It shows whether a model answers to a small lesion, and where its map then lies."),
+        mark("All models are asked: it shows how they can disagree."),
+        "all",
     ),
     Description(
         "phantom-nodule.dcm",
