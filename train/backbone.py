@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 from lungapp.models import BACKBONE, STAGES, build_model
 from lungapp.registry import LABELS, MODELS, get_spec
 from lungapp.settings import WEIGHTS
-from lungapp.weights_io import read_tensors, variables_of
+from lungapp.weights_io import digest_of, read_tensors, variables_of
 from train.data import distinct_entries, find_dataset
 from train.folds import SHIPPED, fold_parts
 from train.pictures import crops_of, training_pictures
@@ -155,7 +155,8 @@ def main() -> None:
     if options.model == "advanced_cnn":
         backbone = keras.Model(teacher.input, teacher.get_layer(BACKBONE["advanced_cnn"]).output)
     else:
-        kept = options.out / f"{options.model}.pt"
+        body = digest_of(options.teacher)[:12] if options.source == "shipped" else "imagenet"
+        kept = options.out / f"{options.model}-{body}-{options.steps}.pt"  # another teacher or length begins anew
         options.out.mkdir(parents=True, exist_ok=True)
         backbone = distil(options.model, teacher, find_dataset(options.data), options.steps, kept)
     write_backbone(backbone, options.out / f"{options.model}.safetensors")

@@ -165,7 +165,9 @@ def teach(
 ) -> None:
     """Teach ``student``, in place, what ``ask`` says of ``pictures``; goes on from ``kept`` where that file is.
 
-    Aims are brought to mean 0 and variance 1 for each channel; what is printed is the share of it left unexplained.
+    ``pictures`` are drawn from ``crops`` anew for every step, as (n, size, size, 1) float32 in [0, 1]; ``kept`` is
+    written every `SAVED` steps. Aims are brought to mean 0 and variance 1 for each channel; what is printed is the
+    share of it left unexplained.
     """
     optimiser = torch.optim.AdamW(student.parameters(), RATE, weight_decay=1e-4)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.1)

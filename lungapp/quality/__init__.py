@@ -86,7 +86,8 @@ def _judge(anatomy: Anatomy) -> list[Finding]:
     codes = doubts(measures)
     if distance > typical().warn and not EXPLAIN.intersection(codes):
         codes.append("unusual")
-    if len(codes) > 1 or (findings and codes and codes != ["little_lung"]):  # at its ends, a prone patient's series
+    turned_too = bool(findings) and codes != ["little_lung"]  # which a prone patient's series has at its ends
+    if len(codes) > 1 or (codes and turned_too):
         return [_reject("no_chest", EXPECTED["no_chest"])]
     return [*findings, *(Finding(code, "warn", DOUBTS[code]) for code in codes)]
 
