@@ -15,6 +15,7 @@ from train.calibrate import (
     calibration_of,
     coverage,
     evidence,
+    exact_bounds,
     fit_temperature,
     leaving_out,
     mean,
@@ -115,9 +116,20 @@ def test_evidence_by_hand():
     assert [band["right"] for band in by_decision["malignant"]] == [0.0, 1.0]
     assert [band["right"] for band in by_decision["not_malignant"]] == [1.0, 0.0]
     assert [(band["low"], band["high"], band["right"]) for band in by_decision["undecided"]] == [
-        (0.0, 0.45, 0.0), (0.45, 1.0, 1.0),
+        (0.4, 0.45, 0.0), (0.45, 0.5001, 1.0),
     ]  # fmt: skip
     assert sum(band["slices"] for bands in by_decision.values() for band in bands) == 6
+    (low, _), (_, high) = ((band["low"], band["high"]) for band in by_decision["malignant"])
+    assert (low, high) == (0.7, 1.0), "no farther down than what was tested, and up to certainty"
+    assert (by_decision["not_malignant"][0]["low"], by_decision["not_malignant"][-1]["high"]) == (0.0, 0.2001)
+    assert by_decision["malignant"][1]["interval"] == exact_bounds(1.0, 1), "one group promises next to nothing"
+
+
+def test_what_never_failed_is_not_certain():
+    assert exact_bounds(1.0, 1) == [0.025, 1.0]
+    assert exact_bounds(1.0, 35) == [pytest.approx(0.9, abs=0.001), 1.0]
+    assert exact_bounds(0.0, 35) == [0.0, pytest.approx(0.1, abs=0.001)]
+    assert exact_bounds(0.97, 35) is None
 
 
 def test_the_interval_counts_groups():
@@ -139,6 +151,7 @@ def test_a_cards_calibration_is_what_the_application_reads():
     for decision, bands in (("malignant", 3), ("not_malignant", 3), ("undecided", 2)):
         own = [band for band in read.evidence if band.decision == decision]
         assert len(own) == bands
-        assert (own[0].low, own[-1].high) == (0, 1)
+        assert (own[0].low == 0) == (decision == "not_malignant")
+        assert (own[-1].high == 1) == (decision == "malignant")
         assert max(band.slices for band in own) < 1.2 * min(band.slices for band in own)
     assert found["after"]["ece"] < found["before"]["ece"]

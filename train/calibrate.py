@@ -169,7 +169,8 @@ def coverage(answered: Answered) -> dict[str, Any]:
 def evidence(answered: Answered) -> list[dict[str, Any]]:
     """How answers went: for each decision, bands of malignant probability with about equally many slices.
 
-    ``right`` is the share of a band's slices for which the decision held; of undecided ones, that were malignant.
+    ``right`` is the share of a band's slices for which the decision held; of undecided ones, that were malignant. Bands
+    reach no farther than what was tested, but to 1 for malignant and to 0 for not malignant.
     """
     bands = []
     scores = answered.probabilities[:, MALIGNANT]
@@ -178,7 +179,9 @@ def evidence(answered: Answered) -> list[dict[str, Any]]:
         if not own.any():
             continue
         inner = np.quantile(scores[own], np.linspace(0, 1, BANDS[decision] + 1)[1:-1]).round(4)
-        edges = np.unique([0.0, *inner, 1.0])
+        low = 0.0 if decision == "not_malignant" else np.floor(1e4 * scores[own].min()) / 1e4
+        high = 1.0 if decision == "malignant" else min(1.0, (np.floor(1e4 * scores[own].max()) + 1) / 1e4)
+        edges = np.unique([low, *inner, high])
         malignant = answered.labels == MALIGNANT
         right = ~malignant if decision == "not_malignant" else malignant
         which = np.digitize(scores, edges[1:-1])
@@ -186,18 +189,28 @@ def evidence(answered: Answered) -> list[dict[str, Any]]:
             inside = own & (which == band)
             if inside.any():
                 share = mean(right[inside], answered.groups[inside])
+                groups = len(np.unique(answered.groups[inside]))
                 bands.append(
                     {
                         "decision": decision,
                         "low": low,
                         "high": high,
                         "slices": int(inside.sum()),
-                        "groups": len(np.unique(answered.groups[inside])),
+                        "groups": groups,
                         "right": share["value"],
-                        "interval": share["interval"],
+                        "interval": exact_bounds(share["value"], groups) or share["interval"],
                     }
                 )
     return bands
+
+
+def exact_bounds(share: float, groups: int) -> list[float] | None:
+    """The 95 % interval of a ``share`` of 0 or 1 over ``groups`` (Clopper and Pearson 1934); None for others.
+
+    All resamples of what is all alike are alike, and would promise certainty. Groups count, not slices.
+    """
+    least = round(0.025 ** (1 / groups), 4)
+    return {0.0: [0.0, round(1 - least, 4)], 1.0: [least, 1.0]}.get(share)
 
 
 def mean(values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def left_in_english(page: Page) -> set[str]:
 
 
 def analyse(page: Page) -> None:
-    page.locator("#la-examples button").nth(1).click()
+    page.locator("#la-examples button").first.click()
     page.locator(".la-supported").wait_for(timeout=120_000)
 
 
