@@ -138,19 +138,20 @@ class FakeEngine:
     def analyse_series(
         self, entries: Sequence[Entry], model: str = "advanced_cnn", override: bool = False, batch: int = 8
     ) -> Iterator[SeriesRow]:
-        """Slices brighter than others get a higher probability of malignant: it varies along a series."""
+        """The brighter a cavity, the higher the probability of malignant: it varies along a series."""
         spec = MODELS[0] if model == "all" else get_spec(model)
         names = [one.name for one in MODELS] if model == "all" else [model]
 
         def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
-            found = [self._series_scores(names, float(picture.mean()), model == "all") for picture in pictures]
+            levels = [float(picture[picture > 0].mean()) for picture in pictures]
+            found = [self._series_scores(names, level, model == "all") for level in levels]
             return [_forced(*one) if forced else one for one, forced in zip(found, overridden, strict=True)]
 
         return run(entries, partial(look, spec=spec, model=model, override=override), score, batch)
 
     def _series_scores(self, names: list[str], level: float, together: bool) -> Scores:
         time.sleep(self.pace)
-        malignant = float(np.clip(130 * (level - 0.3237), 0.02, 0.97))
+        malignant = float(0.02 + 0.95 / (1 + np.exp(400 * (0.5535 - level))))
         scores = (0.8 * (1 - malignant), 0.2 * (1 - malignant), malignant)
         predictions = tuple(_predict(name, scores) for name in names)
         return predictions, _predict("ensemble", scores) if together else None

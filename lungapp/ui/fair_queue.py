@@ -109,8 +109,8 @@ class FairQueue(Queue):
 
     @property
     def is_busy(self) -> bool:
-        """Whether anything runs or waits."""
-        return len(self) > 0 or self.get_active_worker_count() > 0
+        """Whether a call waits, is being taken, runs, or is being put away."""
+        return bool(self.event_ids_to_events)
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """As Gradio's; refused as "error" for a function that is not there, as "queue_full" where the client's share is
