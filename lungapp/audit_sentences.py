@@ -46,7 +46,7 @@ HARMLESS = mark(
 )
 
 ONE_PIXEL = mark(
-    "A crop that is one pixel smaller moves its probabilities by at most {highest:.0f} percentage points, on 19 of 20 "
+    "A crop that begins one pixel later moves its probabilities by at most {highest:.0f} percentage points, on 19 of 20 "
     "slices by at most {most:.0f}."
 )
 

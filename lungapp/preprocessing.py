@@ -7,6 +7,7 @@ the field of view, the grey of the air, fat and bone as one scanner or another r
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -15,24 +16,38 @@ import numpy as np
 from lungapp.anatomy import Anatomy
 from lungapp.registry import ModelSpec
 
+SOFTENED = 1.0
+"""Standard deviation, in pixels of the input, of the Gaussian that a slice is softened with before it is sampled anew:
+nothing aliases, and a crop that begins a pixel later gives nearly the same input."""
+
+EDGE = 1 / 28
+"""Share of the input's side that stays 0 on each side of the crop, so that networks, whose convolutions take what lies
+outside their input for a middle grey, see the same at every edge of the cavity."""
+
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the crop of a slice lies, and where it was put in the model's square.
+    """Where the crop of a slice lies, and where it is put in the model's square: in its middle, as large as it can be.
 
-    ``top``, ``left``, ``rows``, ``columns`` are slice pixels; ``at_row``, ``at_column``, ``height``, ``width`` are
-    pixels of the (``size``, ``size``) input.
+    ``top``, ``left``, ``rows``, ``columns`` are slice pixels; ``size`` is the side of the input, in its own pixels.
+    Places are not rounded to whole pixels of the input: a crop that begins a pixel later would jump.
     """
 
     top: int
     left: int
     rows: int
     columns: int
-    at_row: int
-    at_column: int
-    height: int
-    width: int
     size: int
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the input a pixel of the slice."""
+        return (1 - 2 * EDGE) * self.size / max(self.rows, self.columns)
+
+    @property
+    def corner(self) -> tuple[float, float]:
+        """Where the crop begins in the input: row, column."""
+        return (self.size - self.rows * self.scale) / 2, (self.size - self.columns * self.scale) / 2
 
     def to_slice(self, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Bring a map of the input square, any (h, w) float32, back onto the slice; 0 outside the crop.
@@ -43,10 +58,17 @@ class Frame:
         """
         # Coarse feature maps are sampled straight from the slice's grid: one interpolation, not two.
         rows, columns = values.shape
-        y = (np.arange(self.rows, dtype=np.float32) + 0.5) * (self.height / self.rows) + self.at_row
-        x = (np.arange(self.columns, dtype=np.float32) + 0.5) * (self.width / self.columns) + self.at_column
+        row, column = self.corner
+        y = (np.arange(self.rows, dtype=np.float32) + 0.5) * self.scale + row
+        x = (np.arange(self.columns, dtype=np.float32) + 0.5) * self.scale + column
         grid_x, grid_y = np.meshgrid(x * (columns / self.size) - 0.5, y * (rows / self.size) - 0.5)
-        crop = cv2.remap(values.astype(np.float32), grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        crop = cv2.remap(
+            values.astype(np.float32),
+            grid_x.astype(np.float32),
+            grid_y.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         whole = np.zeros(shape, np.float32)
         whole[self.top : self.top + self.rows, self.left : self.left + self.columns] = crop
         return whole
@@ -58,13 +80,14 @@ class Frame:
         """
         part = np.s_[self.top : self.top + self.rows, self.left : self.left + self.columns]
         crop = values[part] if where is None else cv2.copyTo(values[part], where[part].view(np.uint8))
-        # INTER_AREA averages when shrinking, so nothing aliases; it is nearest-neighbour when enlarging: not then.
-        method = cv2.INTER_AREA if self.height <= self.rows else cv2.INTER_LINEAR
-        square = np.zeros((self.size, self.size), np.float32)
-        square[self.at_row : self.at_row + self.height, self.at_column : self.at_column + self.width] = cv2.resize(
-            crop, (self.width, self.height), interpolation=method
-        )
-        return square
+        sigma = SOFTENED / self.scale
+        edge = math.ceil(3 * sigma)
+        crop = cv2.copyMakeBorder(crop, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=0)
+        crop = cv2.GaussianBlur(crop, (2 * edge + 1, 2 * edge + 1), sigma)
+        (row, column), scale = self.corner, self.scale
+        middle = scale * (0.5 - edge) - 0.5  # pixels have their middles half a pixel in, on both sides
+        matrix = np.array([[scale, 0, column + middle], [0, scale, row + middle]])
+        return cv2.warpAffine(crop, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
 
 
 def to_input(anatomy: Anatomy, spec: ModelSpec) -> np.ndarray:
@@ -75,7 +98,4 @@ def to_input(anatomy: Anatomy, spec: ModelSpec) -> np.ndarray:
 def frame_of(anatomy: Anatomy, spec: ModelSpec) -> Frame:
     """Where `to_input` takes its crop, and where it puts it."""
     left, top, columns, rows = cv2.boundingRect(anatomy.cavity.view(np.uint8))
-    scale = spec.size / max(rows, columns)
-    height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
-    size = spec.size
-    return Frame(top, left, rows, columns, (size - height) // 2, (size - width) // 2, height, width, size)
+    return Frame(top, left, rows, columns, spec.size)

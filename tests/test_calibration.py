@@ -34,13 +34,17 @@ def made_predictions(temperature: float, n: int = 4000, seed: int = 0, size: int
     return Predictions(("",) * n, logits * temperature, labels, first + np.arange(n) // size)
 
 
-@pytest.mark.parametrize("temperature", [0.7, 1.2, 3.0])
+@pytest.mark.parametrize("temperature", [1.1, 1.6, 3.0])
 def test_the_temperature_of_logits_is_found(temperature):
     assert fit_temperature(made_predictions(temperature)) == pytest.approx(temperature, rel=0.06)
 
 
-def test_the_temperature_has_bounds():
-    assert fit_temperature(made_predictions(0.1)) == pytest.approx(0.5, rel=1e-3)
+@pytest.mark.parametrize("temperature", [0.1, 0.7])
+def test_probabilities_are_never_sharpened(temperature):
+    assert fit_temperature(made_predictions(temperature)) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_what_is_calibrated_already_keeps_its_temperature():
     assert calibrate(made_predictions(3.0), temperature=1.0)["temperature"] == 1.0
 
 

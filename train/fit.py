@@ -8,7 +8,8 @@ cases only the drawn lesions are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -17,9 +18,9 @@ from keras import ops
 
 from lungapp.models import build_model
 from lungapp.registry import LABELS, ModelSpec
-from train.backbone import assign
+from train.backbone import assign, compiled
 from train.features import Features
-from train.pictures import MOVES, NORMAL
+from train.pictures import NORMAL, SAME
 from train.recipes import Recipe
 
 LESION = np.array([-0.5, -0.5, 1.0], np.float32)
@@ -35,8 +36,11 @@ everything through that is not clearly free."""
 RARE = 3.0
 """How much more a place with a lesion weighs in the lesion map's loss than one without."""
 
+THAWED = {"basic_cnn": "slice", "resnet50": "conv4_block6_out", "advanced_cnn": "stage3_block2_add"}
+"""The layer behind which a whole network is taught; what stands before it is asked once."""
+
 PAIRS = 24
-"""Slices a step whose crop is moved by one pixel."""
+"""Slices a step that are shown twice, as served and with what must not change the answer."""
 
 
 def weights_of_slices(labels: np.ndarray, groups: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -109,8 +113,8 @@ def fit(
     assign(model, backbone)
     head = Head(model, recipe)
     random = np.random.default_rng(seed)
-    own = np.isin(features.kinds, ("as served", "varied"))
-    shown = features.kinds != "moved" if recipe.lesion_loss else own
+    own = np.isin(features.kinds, ("as served", "noised", "varied"))
+    shown = features.kinds != "moved"
     rows = np.flatnonzero(np.isin(features.slices, chosen) & shown)
     steps = recipe.epochs * (len(rows) // recipe.batch)
     step = _step(head, recipe, steps)
@@ -118,16 +122,15 @@ def fit(
     weights[chosen] = weights_of_slices(labels[chosen], groups[chosen], recipe)
     truth = np.eye(len(LABELS), dtype=np.float32)[labels]
     truth = truth * (1 - recipe.label_smoothing) + recipe.label_smoothing / len(LABELS)
-    moved = {(place, number): row for row, (place, number, kind) in _numbered(features) if kind == "moved"}
-    served = {place: row for row, (place, _, kind) in _numbered(features) if kind == "as served"}
+    served = features.rows(np.arange(len(labels)), "as served")
+    alike = np.flatnonzero(np.isin(features.kinds, SAME))
+    same = alike[np.argsort(features.slices[alike], kind="stable")].reshape(len(labels), -1)
     for _ in range(recipe.epochs):
         order = random.permutation(rows)
         for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
             batch = order[start : start + recipe.batch]
             some = random.choice(chosen, PAIRS)
-            pair = [served[place] for place in some] + [
-                moved[place, int(random.integers(len(MOVES)))] for place in some
-            ]
+            pair = np.concatenate([served[some], same[some, random.integers(same.shape[1], size=PAIRS)]])
             slices = features.slices[batch]
             maps = features.maps[np.concatenate([batch, pair])].astype(np.float32)
             cover = features.lesions[batch].astype(np.float32)
@@ -138,19 +141,55 @@ def fit(
     return model
 
 
-def _numbered(features: Features) -> Iterator[tuple[int, tuple[int, int, str]]]:
-    """Rows of ``features`` and what each is: slice, number, kind."""
-    return enumerate(zip(features.slices.tolist(), features.numbers.tolist(), features.kinds.tolist(), strict=True))
+def fit_thawed(
+    spec: ModelSpec,
+    backbone: Mapping[str, np.ndarray],
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    recipe: Recipe,
+    seed: int = 0,
+) -> keras.Model:
+    """The whole network of ``spec``, taught by labels alone from `THAWED` on; what stands before it stays as it is.
+
+    Parameters
+    ----------
+    inputs : (n, size, size, 1) float32, slices as served.
+    labels : (n,) int.
+    """
+    keras.utils.set_random_seed(seed)
+    model = build_model(spec)
+    assign(model, backbone)
+    first = model.get_layer(THAWED[spec.name]).output
+    ask = compiled(keras.Model(model.input, first))
+    maps = np.concatenate(
+        [ask(inputs[start : start + recipe.batch])[0] for start in range(0, len(inputs), recipe.batch)]
+    )
+    thawed = keras.Model(first, model.get_layer("logits").output)
+    for layer in thawed.layers:  # batches are too small to normalise a body by
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization) or layer.name == "neck_bn"
+    model.get_layer("neck_bn").momentum = 0.9  # its averages follow a body that changes
+    steps = recipe.epochs * math.ceil(len(inputs) / recipe.batch)
+    thawed.compile(
+        keras.optimizers.AdamW(_rate(recipe, steps), weight_decay=recipe.weight_decay),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    weights = weights_of_slices(labels, np.arange(len(labels)), recipe)
+    thawed.fit(maps, labels, batch_size=recipe.batch, epochs=recipe.epochs, sample_weight=weights, verbose=0)
+    return model
 
 
-def _step(head: Head, recipe: Recipe, steps: int) -> Callable[..., None]:
-    rate = keras.optimizers.schedules.CosineDecay(
+def _rate(recipe: Recipe, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Rises for a fifth of the steps and falls as a cosine."""
+    return keras.optimizers.schedules.CosineDecay(
         recipe.learning_rate / 20,
         max(1, steps - steps // 5),
         warmup_target=recipe.learning_rate,
         warmup_steps=max(1, steps // 5),
     )
-    optimiser = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+
+
+def _step(head: Head, recipe: Recipe, steps: int) -> Callable[..., None]:
+    optimiser = keras.optimizers.AdamW(_rate(recipe, steps), weight_decay=recipe.weight_decay)
     optimiser.build(head.variables)
 
     @tf.function(reduce_retracing=True)

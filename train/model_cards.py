@@ -59,8 +59,8 @@ ABOUT = {
 the third and what follows were taught here. It is the small, plain reference that the others have to beat.""",
     "resnet50": """The standard network of fifty layers (He et al. 2015), fed the grey slice three times over, taught to
 say what an ImageNet network says of chest slices. What follows its last layer was taught here.""",
-    "advanced_cnn": """The first five stages of EfficientNet-Lite0 (Tan and Le 2019) with their ImageNet weights, which
-stay as they are. What follows was taught here.""",
+    "advanced_cnn": """The first five stages of EfficientNet-Lite0 (Tan and Le 2019) with their ImageNet weights, taught
+without labels to mind neither noise nor where a crop begins. What follows was taught here.""",
     ENSEMBLE: """The mean of the calibrated probabilities of the other models. They know pictures from the same network
 and were taught with the same slices, so they share blind spots: where they agree, they can be wrong together. It has no
 weights of its own and is judged like a model.""",

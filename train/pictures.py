@@ -17,18 +17,21 @@ from lungapp.registry import LABELS, ModelSpec
 from lungapp.slices import Slice
 from train.data import Entry, check_files
 from train.lesions import add_harmless, add_lesions
-from train.style import vary_pose, vary_style
+from train.style import add_noise, vary_pose, vary_style
 
-Kind = Literal["as served", "moved", "varied", "harmless", "lesions"]
+Kind = Literal["as served", "moved", "noised", "varied", "harmless", "lesions"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NORMAL = LABELS.index("normal")
-VARIED, HARMLESS, LESIONS = 2, 3, 5
+NOISED, VARIED, HARMLESS, LESIONS = 2, 2, 3, 5
 """Pictures of each kind per slice; harmless structures are drawn into normal slices alone, and lesions five times into
 those and once into others."""
 
-MOVES = ((np.s_[1:], np.s_[:]), (np.s_[:], np.s_[1:]))
-"""The crop less its first row, and less its first column."""
+MOVES = ((1, 0), (0, 1))
+"""The crop begins one row later, or one column."""
+
+SAME: tuple[Kind, ...] = ("moved",)
+"""Kinds that show a slice as served but for what must not change an answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +77,7 @@ def training_pictures(labels: np.ndarray) -> list[Picture]:
     slices = range(len(labels))
     pictures = [Picture(place, "as served") for place in slices]
     pictures += [Picture(place, "moved", move) for move in range(len(MOVES)) for place in slices]
+    pictures += [Picture(place, "noised", number) for number in range(NOISED) for place in slices]
     pictures += [Picture(place, "varied", number) for number in range(VARIED) for place in slices]
     for place in slices:
         normal = labels[place] == NORMAL
@@ -88,7 +92,10 @@ def draw(picture: Picture, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
     lesions = np.zeros_like(grey)
     random = np.random.default_rng((KINDS.index(picture.kind), picture.number, picture.slice))
     if picture.kind == "moved":
-        grey, cavity, lesions = (array[MOVES[picture.number]] for array in (grey, cavity, lesions))
+        down, right = MOVES[picture.number]
+        grey, cavity = (np.pad(array, ((0, down), (0, right)))[down:, right:] for array in (grey, cavity))
+    elif picture.kind == "noised":
+        grey = np.clip(add_noise(grey, random), 0, 1)
     elif picture.kind != "as served":
         if picture.kind == "harmless" or (picture.kind == "lesions" and random.random() < 0.6):
             grey = add_harmless(grey, crop.lungs, random)
@@ -96,7 +103,7 @@ def draw(picture: Picture, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
             grey, lesions = add_lesions(grey, crop.lungs, random)
         grey, mask, lesions = vary_pose((vary_style(grey, random), cavity.astype(np.float32), lesions), random)
         cavity = mask > 0.5
-    frame = _frame_like(crop.frame, grey.shape)
+    frame = crop.frame
     return frame.to_square(grey, cavity), frame.to_square(lesions, cavity)
 
 
@@ -109,13 +116,3 @@ def drawn(
             pairs: Iterable = pool.map(lambda one: draw(one, crops[one.slice]), pictures[start : start + batch])
             greys, lesions = zip(*pairs, strict=True)
             yield np.stack(greys)[..., None], np.stack(lesions)
-
-
-def _frame_like(frame: Frame, shape: tuple[int, ...]) -> Frame:
-    """``frame`` for a crop of ``shape``."""
-    if shape == (frame.rows, frame.columns):
-        return frame
-    rows, columns = shape
-    scale = frame.size / max(rows, columns)
-    height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
-    return Frame(0, 0, rows, columns, (frame.size - height) // 2, (frame.size - width) // 2, height, width, frame.size)

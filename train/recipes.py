@@ -23,25 +23,28 @@ class Recipe:
     lesion_weight : how much the lesion map's average counts in the logits, for malignant and half as much against the
         others. It is set, not learnt: the labels of this dataset are told as well by the scanner, and would leave
         lesions nothing to say.
-    lesion_loss : weighs the loss of the lesion map against that of the labels; at 0 no drawn lesion is shown.
-    steadiness : weighs the mean square by which one pixel of the crop moves the logits.
+    lesion_loss : weighs the loss of the lesion map against that of the labels.
+    steadiness : weighs the mean square by which one pixel of the crop, or noise, moves the logits.
     dropout : share of the averages left out.
     label_smoothing : share of a label spread over all.
+    thawed : 1 teaches the network itself, from its middle on (`train.fit.THAWED`), labels and nothing else; 0 the head
+        alone.
     class_power, group_power : a slice weighs the inverse of its class's frequency to the one, and of its similarity
         group's size to the other, so that neither common classes nor long series dominate.
     """
 
-    epochs: int = 6
+    epochs: int = 12
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     lesion_weight: float = 2.0
     lesion_loss: float = 4.0
-    steadiness: float = 16.0
-    dropout: float = 0.2
-    label_smoothing: float = 0.05
+    steadiness: float = 64.0
+    dropout: float = 0.1
+    label_smoothing: float = 0.02
     class_power: float = 0.5
     group_power: float = 0.5
+    thawed: int = 0
 
 
 GROUPED = Recipe()
@@ -49,15 +52,18 @@ GROUPED = Recipe()
 
 IMAGE_LEVEL = Recipe(
     epochs=40,
-    weight_decay=1e-4,
+    batch=32,
+    learning_rate=1e-3,
+    weight_decay=1e-3,
     lesion_weight=0.0,
     lesion_loss=0.0,
     steadiness=0.0,
     dropout=0.0,
     label_smoothing=0.0,
     group_power=0.0,
+    thawed=1,
 )
-"""For the image-level folds, which reward memory: labels alone, more epochs, and nothing that holds memory back."""
+"""For the image-level folds, which reward memory: the network is thawed, and nothing that holds memory back is used."""
 
 
 def recipe(protocol: str) -> Recipe:

@@ -13,8 +13,12 @@ BLUR = (0.3, 1.2)
 """Standard deviation in pixels: smooth kernels and thick slices."""
 
 SHARPEN = (0.2, 1.2)
-NOISE, GRAIN = 0.045, (0.3, 1.0)
-"""Largest standard deviation of the noise added, and that of the blur that gives it its grain."""
+NOISE, INPUT_NOISE = 0.12, 0.08
+"""Largest standard deviation of the noise added to a slice, as in the noisiest of the dataset, and to a model input,
+whose slice was softened."""
+
+GRAIN, FINE = 1.2, 0.3
+"""Standard deviation in pixels of the blur that gives noise its grain, at most; below the second, none is blurred."""
 
 WINDOW, LEVEL = 0.12, 0.05
 """Relative change of the window's width, and change of its centre in greys."""
@@ -34,14 +38,27 @@ def vary_style(grey: np.ndarray, random: np.random.Generator) -> np.ndarray:
     elif kernel < 0.6:
         x = x + (x - cv2.GaussianBlur(x, (0, 0), 1.0)) * np.float32(random.uniform(*SHARPEN))
     if random.random() < 0.7:
-        noise = cv2.GaussianBlur(random.standard_normal(x.shape, np.float32), (0, 0), random.uniform(*GRAIN))
-        x = x + noise / noise.std() * np.float32(random.uniform(0, NOISE))
+        x = add_noise(x, random)
     gain, shift = random.uniform(1 - WINDOW, 1 + WINDOW), random.uniform(-LEVEL, LEVEL)
     x = (x - 0.5) * np.float32(gain) + np.float32(0.5 + shift)
     if random.random() < 0.5:
         bright = np.maximum(x - np.float32(0.82), 0)
         x = x + bright * np.float32(random.uniform(*ENHANCEMENT))
     return np.clip(x, 0, 1)
+
+
+def add_noise(grey: np.ndarray, random: np.random.Generator, most: float = NOISE) -> np.ndarray:
+    """``grey`` with noise of any grain and of any strength up to ``most``, weak noise being commoner; not clipped."""
+    noise: np.ndarray = random.standard_normal(grey.shape, np.float32)
+    grain = random.uniform(0, GRAIN)
+    if grain > FINE:
+        noise = cv2.GaussianBlur(noise, (0, 0), grain)
+    return grey + noise / noise.std() * np.float32(most * random.random() ** 2)
+
+
+def noised(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A model input (size, size) float32, 0 outside the cavity, with noise inside the cavity alone."""
+    return np.where(picture > 0, np.clip(add_noise(picture, random, INPUT_NOISE), 0, 1), np.float32(0))
 
 
 def vary_pose(arrays: tuple[np.ndarray, ...], random: np.random.Generator) -> tuple[np.ndarray, ...]:
