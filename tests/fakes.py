@@ -143,7 +143,7 @@ class FakeEngine:
         names = [one.name for one in MODELS] if model == "all" else [model]
 
         def score(pictures: np.ndarray, overridden: Sequence[bool]) -> list[Scores]:
-            levels = [float(picture[picture > 0].mean()) for picture in pictures]
+            levels = [float(picture[picture > 0.15].mean()) for picture in pictures]
             found = [self._series_scores(names, level, model == "all") for level in levels]
             return [_forced(*one) if forced else one for one, forced in zip(found, overridden, strict=True)]
 
@@ -151,7 +151,7 @@ class FakeEngine:
 
     def _series_scores(self, names: list[str], level: float, together: bool) -> Scores:
         time.sleep(self.pace)
-        malignant = float(0.02 + 0.95 / (1 + np.exp(400 * (0.5535 - level))))
+        malignant = float(0.02 + 0.95 / (1 + np.exp(600 * (0.546 - level))))
         scores = (0.8 * (1 - malignant), 0.2 * (1 - malignant), malignant)
         predictions = tuple(_predict(name, scores) for name in names)
         return predictions, _predict("ensemble", scores) if together else None
