@@ -46,8 +46,8 @@ HARMLESS = mark(
 )
 
 ONE_PIXEL = mark(
-    "A crop that begins one pixel later moves its probabilities by at most {highest:.0f} percentage points, on 19 of 20 "
-    "slices by at most {most:.0f}."
+    "A crop that begins one pixel later moves its probabilities by at most {highest:.0f} percentage points, on 19 of "
+    "20 slices by at most {most:.0f}."
 )
 
 HIDDEN = {"noise_only": (mark("From the noise alone"), mark("the scanner's noise"))}
