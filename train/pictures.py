@@ -30,9 +30,6 @@ those and once into others."""
 MOVES = ((1, 0), (0, 1))
 """The crop begins one row later, or one column."""
 
-SAME: tuple[Kind, ...] = ("moved",)
-"""Kinds that show a slice as served but for what must not change an answer."""
-
 
 @dataclass(frozen=True, eq=False)
 class Crop:
@@ -103,8 +100,7 @@ def draw(picture: Picture, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
             grey, lesions = add_lesions(grey, crop.lungs, random)
         grey, mask, lesions = vary_pose((vary_style(grey, random), cavity.astype(np.float32), lesions), random)
         cavity = mask > 0.5
-    frame = crop.frame
-    return frame.to_square(grey, cavity), frame.to_square(lesions, cavity)
+    return crop.frame.to_square(grey, cavity), crop.frame.to_square(lesions, cavity)
 
 
 def drawn(

@@ -24,7 +24,7 @@ class Recipe:
         others. It is set, not learnt: the labels of this dataset are told as well by the scanner, and would leave
         lesions nothing to say.
     lesion_loss : weighs the loss of the lesion map against that of the labels.
-    steadiness : weighs the mean square by which one pixel of the crop, or noise, moves the logits.
+    steadiness : weighs the mean square by which one pixel of the crop moves the logits.
     dropout : share of the averages left out.
     label_smoothing : share of a label spread over all.
     thawed : 1 teaches the network itself, from its middle on (`train.fit.THAWED`), labels and nothing else; 0 the head
