@@ -14,12 +14,12 @@ from lungapp.weights_io import write_weights
 from tests.conftest import write_dataset
 from tests.folds import write_results
 from train.baselines import Baselines
-from train.card import BASELINES
+from train.card import BASELINES, ran_earlier
 from train.data import PROTOCOLS, Entry, build_manifest, read_manifest
 from train.folds import FOLDS, SHIPPED, fold_parts, held_out, learnt_from
 from train.predict import RESULTS, pooled, read_folds, read_predictions
 from train.publish import publish
-from train.table import earlier_bodies, render_page, render_table
+from train.table import render_page, render_table
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -113,16 +113,17 @@ def test_the_committed_logits_are_of_the_folds():
         assert [LABELS[label] for label in committed.labels] == [labels[file] for file in committed.files]
 
 
-def test_a_random_split_with_another_body_is_named(tmp_path):
-    def write(protocol: str, name: str, body: str) -> None:
-        folder = tmp_path / protocol / "fold0" / name
+def test_a_random_split_that_was_run_earlier_is_known(tmp_path):
+    def write(protocol: str, name: str, body: str, softened: float = 1.0) -> None:
+        folder = tmp_path / protocol / f"fold{SHIPPED}" / name
         folder.mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps({"backbone_sha256": body}))
+        (folder / "run.json").write_text(json.dumps({"backbone_sha256": body, "input": {"softened": softened}}))
 
-    assert earlier_bodies(tmp_path) == []
+    assert not ran_earlier("basic_cnn", "image_level", tmp_path)
     for protocol in ("grouped", "image_level"):
         write(protocol, "basic_cnn", "same")
-        write(protocol, "advanced_cnn", protocol)
-    (sentence,) = earlier_bodies(tmp_path)
-    assert "Advanced CNN" in sentence
-    assert "Basic CNN" not in sentence
+        write(protocol, "advanced_cnn", body=protocol)
+        write(protocol, "resnet50", "same", softened=float(protocol == "grouped"))
+    earlier = {name: ran_earlier(name, "image_level", tmp_path) for name in ("basic_cnn", "resnet50", "advanced_cnn")}
+    assert earlier == {"basic_cnn": False, "resnet50": True, "advanced_cnn": True}
+    assert not any(ran_earlier(name, "grouped", tmp_path) for name in earlier)

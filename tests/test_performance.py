@@ -71,6 +71,15 @@ def test_the_comparison_gives_models_ensemble_and_baselines(protocol: str) -> No
     )
 
 
+def test_figures_of_an_earlier_input_are_told_as_such() -> None:
+    records = full_records()
+    said = "Some of these figures are of an earlier model input"
+    assert said not in performance.comparison("image_level", records)
+    records["resnet50"] = changed(records["resnet50"], "metrics", "image_level", "earlier", value=True)
+    assert said in performance.comparison("image_level", records)
+    assert said not in performance.comparison("grouped", records)
+
+
 def test_the_paragraph_on_why_speaks_the_baselines_own_figures() -> None:
     text = performance.why(full_records())
     assert (

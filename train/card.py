@@ -67,11 +67,23 @@ def measured(
     Beside the protocols' figures stand those on patients from elsewhere, where they were measured.
     """
     figures = {protocol: figures_of(own, protocol, temperature) for protocol, own in folds.items() if own}
+    for protocol in figures:
+        if ran_earlier(name, protocol, results):
+            figures[protocol]["earlier"] = True
     return {
         "calibration": calibration_of(folds["grouped"], temperature),
         "metrics": {**figures, **elsewhere_of(name, results)},
         "baselines": baselines(results),
     }
+
+
+def ran_earlier(name: str, protocol: str, results: Path | None = None) -> bool:
+    """Whether the folds of ``protocol`` were run with another body or model input than those that ship."""
+    runs = [(results or RESULTS) / one / f"fold{SHIPPED}" / name / "run.json" for one in (protocol, "grouped")]
+    if not all(run.is_file() for run in runs):
+        return False
+    own, shipped = (json.loads(run.read_text(encoding="utf-8")) for run in runs)
+    return any(own.get(what) != shipped.get(what) for what in ("backbone_sha256", "input"))
 
 
 def elsewhere_of(name: str, results: Path | None = None) -> dict[str, Any]:

@@ -334,6 +334,8 @@ def _figures(card: Card) -> str:
     counts = [find(entry, "n") for entry in found]
     rows.insert(0, ["Tested slices", *(f"{count:,}" if is_number(count) else UNKNOWN for count in counts)])
     pieces = [_table(["", *COLUMNS], rows)]
+    if find(card, "metrics", "image_level", "earlier"):
+        pieces.append("The random split was run with an earlier model input or body than what ships.")
     if matrix := find(card, "metrics", "grouped", "confusion_matrix"):
         rows = [[f"True {label}", *map(str, counts)] for label, counts in zip(card["labels"], matrix, strict=True)]
         heads = ["", *(f"Called {label}" for label in card["labels"])]

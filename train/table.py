@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from lungapp.errors import WeightsMissing
 from lungapp.registry import MODELS
 from lungapp.settings import WEIGHTS
 from train.card import ROOT
-from train.folds import FOLDS, SHIPPED
-from train.predict import RESULTS
+from train.folds import FOLDS
 
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "crossval.md"
@@ -67,21 +65,15 @@ def render_table(folder: Path = WEIGHTS) -> str:
         for name, own in figures.items()
     ]
     parts = [f"**Cross-validation in {FOLDS} folds**, every slice held out once", table(["", *heads], rows)]
-    return "\n\n".join([*parts, *earlier_bodies()])
+    return "\n\n".join([*parts, *ran_earlier(figures)])
 
 
-def earlier_bodies(results: Path = RESULTS) -> list[str]:
-    """A sentence that names the models whose random split was run with another body than the grouped folds, if any."""
-    named = []
-    for name, title in _models():
-        runs = [results / protocol / f"fold{SHIPPED}" / name / "run.json" for protocol in PROTOCOLS]
-        how = [json.loads(run.read_text(encoding="utf-8")) for run in runs if run.is_file()]
-        if any(one.get(what) != how[0].get(what) for one in how for what in ("backbone_sha256", "input")):
-            named.append(title)
+def ran_earlier(figures: dict[str, dict[str, Any]]) -> list[str]:
+    """A sentence that names the models whose random split was run before what ships, if any."""
+    named = [title for title, own in figures.items() if own.get("image_level", {}).get("earlier")]
     if not named:
         return []
-    names = ", ".join(named)
-    return [f"The random split of {names} was run with an earlier body and model input, not with what is shipped."]
+    return [f"The random split of {', '.join(named)} was run with an earlier model input or body than what ships."]
 
 
 def render_page(folder: Path = WEIGHTS) -> str:
@@ -101,7 +93,7 @@ def render_page(folder: Path = WEIGHTS) -> str:
             for name, own in figures.items()
         ]
         parts += [f"## {title.capitalize()} (`{protocol}`)", table(["", *COLUMNS.values()], rows)]
-        parts += earlier_bodies() if protocol == "image_level" else []
+        parts += ran_earlier(figures) if protocol == "image_level" else []
     fold = {name: {"shipped_fold": own.get("grouped", {}).get("shipped_fold", {})} for name, own in figures.items()}
     rows = [[name, *(cell(own, "shipped_fold", metric) for metric in COLUMNS)] for name, own in fold.items()]
     return "\n\n".join([*parts, "## The shipped fold", table(["", *COLUMNS.values()], rows)]) + "\n"

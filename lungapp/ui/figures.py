@@ -21,6 +21,8 @@ PROTOCOLS = {
     ),
 }
 
+EARLIER = mark("Some of these figures are of an earlier model input, not of the models that answer here.")
+
 DECIMAL = ("auc_malignant", "ece", "brier", "nll")
 """Metrics that are customarily given as fractions, not as per cent."""
 

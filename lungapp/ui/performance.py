@@ -11,7 +11,7 @@ import gradio as gr
 
 from lungapp.texts import mark
 from lungapp.ui.evidence import model_evidence
-from lungapp.ui.figures import METRICS, PROTOCOLS, find, read_figure
+from lungapp.ui.figures import EARLIER, METRICS, PROTOCOLS, find, read_figure
 from lungapp.ui.language import current, say, say_html, unbroken
 from lungapp.ui.messages import explain
 from lungapp.ui.models import Records, titles
@@ -100,7 +100,10 @@ def comparison(protocol: str, records: Records) -> str:
     rows += [_row(name, found.get(code, {}), protocol, "la-baseline") for code, name in BASELINES.items()]
     heads = [say_html(METRICS[metric]) for metric in OVERVIEW]
     caption = say_html("{title}: figures of the models", title=title)
-    return box(say_html(title), table(heads, rows, caption), say_html(note))
+    said = say_html(note)
+    if any(find(records[model], "metrics", protocol, "earlier") is True for model in titles(records)):
+        said += f" {say_html(EARLIER)}"
+    return box(say_html(title), table(heads, rows, caption), said)
 
 
 def why(records: Records) -> str:
